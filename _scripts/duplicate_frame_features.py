@@ -10,7 +10,7 @@ from _util.locks import holding
 
 def main() -> None:
     arguments = stages.parse(stages.DIFFER, "Measure how each frame of OUT/video.mp4 differs from the one before it.")
-    from _databacks.extraction import duplicate_frame_features
+    from _databacks.extraction.duplicates import duplicate_frame_features
 
     with holding(arguments.out):
         duplicate_frame_features(arguments.out)

@@ -10,7 +10,7 @@ from _util.locks import holding
 
 def main() -> None:
     arguments = stages.parse(stages.ENCODE, "Encode a video at constant 24 frames a second, H.264 or HEVC, no sound.")
-    from _databacks.extraction import encode_video
+    from _databacks.extraction.encoding import encode_video
 
     stages.check_flow(arguments)  # a mistake that a later stage would find is found before there is work
     with holding(arguments.out):

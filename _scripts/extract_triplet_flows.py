@@ -10,7 +10,7 @@ from _util.locks import holding
 
 def main() -> None:
     arguments = stages.parse(stages.FLOWS, "Estimate the flow between the first and the last frame of each triplet.")
-    from _databacks.extraction import extract_triplet_flows
+    from _databacks.extraction.flows import extract_triplet_flows
 
     name, flow = stages.flow_estimator(arguments)
     with holding(arguments.out):

@@ -11,7 +11,7 @@ from _util.locks import holding
 
 def main() -> None:
     arguments = stages.parse(stages.IMAGES, "Write the frames of the triplets in OUT/rrld.txt as pictures.")
-    from _databacks.extraction import extract_triplet_images
+    from _databacks.extraction.images import extract_triplet_images
 
     with holding(arguments.out):
         extract_triplet_images(arguments.out, stages.options(arguments))

@@ -97,7 +97,7 @@ def main() -> None:
     arguments = parse()
     from _databacks.dataset import making, workers
     from _databacks.dataset.preparing import Settings
-    from _databacks.extraction import ExtractionOptions, parse_size
+    from _databacks.extraction.options import ExtractionOptions, parse_size
 
     size = parse_size(arguments.size)
     checkpoints = arguments.checkpoints and arguments.checkpoints.resolve()

@@ -13,7 +13,7 @@ def main() -> None:
     arguments = stages.parse(
         stages.FILTER, "List the triplets of drawings in OUT/video.mp4 that move straight and evenly, by their RRLD."
     )
-    from _databacks.extraction import rrld_filter
+    from _databacks.extraction.filtering import rrld_filter
 
     name, flow = stages.flow_estimator(arguments)
     with holding(arguments.out):

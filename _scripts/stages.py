@@ -14,7 +14,8 @@ from _util import command, device, weights
 from _util.command import number, whole
 
 if TYPE_CHECKING:
-    from _databacks.extraction import ExtractionOptions, FlowEstimator
+    from _databacks.extraction.filtering import FlowEstimator
+    from _databacks.extraction.options import ExtractionOptions
 
 ENCODE, DIFFER, FILTER, IMAGES, FLOWS = (
     "encode_video",
@@ -96,7 +97,7 @@ def thresholds(arguments: argparse.Namespace) -> dict[str, float]:
 
 def options(arguments: argparse.Namespace, flow: str | None = None) -> "ExtractionOptions":
     """What was chosen; `flow` is the name of the estimator in use."""
-    from _databacks.extraction import ExtractionOptions
+    from _databacks.extraction.options import ExtractionOptions
 
     given = {name: value for name, value in vars(arguments).items() if value is not None}
     chosen: dict[str, Any] = {

@@ -16,7 +16,7 @@ import av.filter
 import numpy as np
 from PIL import Image
 
-from _util import clock, colour, fields, files, png
+from _util import clock, colour, files, interlacing, png
 from _util.alpha import opaque
 from _util.colour import Colour
 from _util.decoding import Damage, Decoded, Metadata
@@ -147,7 +147,7 @@ def _filtered(frame_filter: tuple[str, str], *frames: av.VideoFrame) -> list[av.
         frame.pts, frame.time_base = 0, Fraction(1)
         source.push(frame)
         source.push(None)
-    return list(fields.pull(graph))
+    return list(interlacing.pull(graph))
 
 
 def _fits_about_as_well(pixels: np.ndarray, reduced: av.VideoFrame, own: av.VideoFrame) -> bool:

@@ -1,13 +1,13 @@
 """Detection of holds under a moving camera: the camera is on ones, the figure on twos or threes.
 
 Under a smooth pan or zoom all frames differ, though the figure is redrawn only every second or third frame. If each
-pair of frames were interpolated, the background would move evenly and the figure would not. `detect` finds the frames
-between two drawings, so that motion can be interpolated from drawing to drawing, over the hold.
+pair of frames were interpolated, the background would move evenly and the figure would not. `detect_reduced` finds the
+frames between two drawings, so that motion can be interpolated from drawing to drawing, over the hold.
 
 A pixel is explained if it shows the previous frame, moved with the camera or standing still on the screen, or if the
 camera uncovers what was behind something that stands still.
 
-Frames come as (h, w, 3) RGB, uint8 or uint16, of any size; they are measured at 180×320.
+Frames are measured at 180×320, in CIE L*a*b*.
 """
 
 import itertools
@@ -53,18 +53,13 @@ class _Change(NamedTuple):
     differs: np.ndarray  # (h, w): ‖ΔLab‖ on the screen
 
 
-def detect(frames: Iterable[np.ndarray]) -> Iterator[bool]:
-    """Whether each frame (h, w, 3) shows only camera motion, within a figure's hold on twos or threes.
-
-    A hold counts only if another one precedes or follows it and the camera moves evenly through it, so that nothing is
-    lost by dropping its later frames. A pan in which nothing is redrawn has no holds. At most `LOOKAHEAD` frames are
-    read ahead.
-    """
-    return detect_reduced(map(duplicates.reduced_lab, frames))
-
-
 def detect_reduced(labs: Iterable[np.ndarray]) -> Iterator[bool]:
-    """`detect` of frames as `duplicates.reduced_lab` returns them."""
+    """Whether each frame, as `duplicates.reduced_lab` returns it, shows only camera motion, within a figure's hold.
+
+    Holds are on twos or threes. One counts only if another one precedes or follows it and the camera moves evenly
+    through it, so that nothing is lost by dropping its later frames. A pan in which nothing is redrawn has no holds. At
+    most `LOOKAHEAD` frames are read ahead.
+    """
     changes = _changes(map(_view, labs))
     size = 2 * LOOKAHEAD + 1
     window: deque[_Change | None] = deque([None] * LOOKAHEAD, maxlen=size)

@@ -1,7 +1,7 @@
 """All-pairs correlation of two feature maps, at several scales (RAFT: Teed and Deng, ECCV 2020, section 3.2).
 
 Without gradient, products are looked up in place by the project's own kernel, in Numba on the CPU and in CUDA; with
-gradient, or on CUDA without CuPy, by PyTorch's `grid_sample`.
+gradient, on other devices, or on CUDA without CuPy, by PyTorch's `grid_sample`.
 """
 
 import numpy as np
@@ -26,12 +26,21 @@ class CorrelationPyramid:
         both_ways: the pixels of map 1 look in map 0 too. The finest scale then is one matrix, read along both axes.
         scales: number of scales.
         radius: a lookup returns (2 · radius + 1)² products per scale.
+        stretched: look up as in the released AnimeInterp, whose code uses the default alignment of PyTorch's
+            `grid_sample`, which has changed since: pixel x of n is now sampled at x · n / (n - 1) - ½, which on coarse
+            maps is far from x. A map of one pixel, at which the released code fails, is sampled exactly.
     """
 
-    stretched = False  # whether maps are sampled at displaced positions; see `_util.stretched_correlation`
-
-    def __init__(self, features0: Tensor, features1: Tensor, both_ways: bool = False, scales: int = 4, radius: int = 4):
-        self.radius = radius
+    def __init__(
+        self,
+        features0: Tensor,
+        features1: Tensor,
+        both_ways: bool = False,
+        scales: int = 4,
+        radius: int = 4,
+        stretched: bool = False,
+    ):
+        self.radius, self.stretched = radius, stretched
         finest = _products(features0, features1)
         self.directions = [[finest, *_coarser(features0, features1, scales - 1)]]
         if both_ways:
@@ -65,7 +74,10 @@ class CorrelationPyramid:
         for i, products in enumerate(scales):
             if products.numel():
                 size = products.shape[4], products.shape[3]
-                places = self._placed(centres / 2**i + window, size)
+                places = centres / 2**i + window
+                if self.stretched:
+                    stretches, shifts = zip(*map(_stretch_and_shift, size), strict=True)
+                    places = places * constant(stretches, places) - constant(shifts, places)
                 grid = (2 * places + 1) / constant(size, places) - 1
                 maps = products.reshape(b * h * w, 1, *products.shape[3:])
                 sampled.append(F.grid_sample(maps, grid, align_corners=False).view(b, h, w, -1))
@@ -94,14 +106,15 @@ class CorrelationPyramid:
         on_cpu = tensor.device.type == "cpu"
         return on_cpu or (cuda.available(tensor) and self.radius <= _LARGEST_RADIUS)
 
-    def _placed(self, places: Tensor, size: tuple[int, int]) -> Tensor:
-        """The positions at which a map of a size (w, h) is sampled for places (…, 2), x then y."""
-        return places
-
     def _read(self, maps: np.ndarray, places: np.ndarray, level: int, out: np.ndarray) -> None:
         """Look up one scale, without gradient, on the CPU."""
         b, _, h, w = places.shape
-        threads.run(_lookup, b * h * w, maps, places, np.float32(0.5**level), self.radius, level, out)
+        shared, scale = (self.radius, level, out), np.float32(0.5**level)
+        if self.stretched:
+            axes = np.array([_stretch_and_shift(n) for n in maps.shape[:2:-1]], np.float32)
+            threads.run(_stretched_lookup, b * h * w, maps, places, scale, axes, *shared)
+        else:
+            threads.run(_lookup, b * h * w, maps, places, scale, *shared)
 
     def _read_on_cuda(self, scales: list[Tensor], places: Tensor, out: Tensor) -> None:
         """Look up all scales, without gradient, on CUDA."""
@@ -142,6 +155,10 @@ def _products(features0: Tensor, features1: Tensor) -> Tensor:
         else:
             products = features0.flatten(2).transpose(1, 2) @ features1.flatten(2)
     return products.view(b, h, w, *size1)
+
+
+def _stretch_and_shift(n: int) -> tuple[float, float]:
+    return (n / (n - 1), 0.5) if n > 1 else (1.0, 0.0)
 
 
 _LARGEST_RADIUS = 4
@@ -241,3 +258,37 @@ def _lookup(maps, places, scale, radius, level, out, start, stop):
                 upper = patch[i, j] + across * (patch[i, j + 1] - patch[i, j])
                 lower = patch[i + 1, j] + across * (patch[i + 1, j + 1] - patch[i + 1, j])
                 window[j, i] = upper + down * (lower - upper)
+
+
+@njit(fastmath={"contract", "nsz"})
+def _stretched_lookup(maps, places, scale, axes, radius, level, out, start, stop):
+    # One task: one pixel of map 0.
+    height, width = maps.shape[3:]
+    h, w = places.shape[2:]
+    side, zero = 2 * radius + 1, np.float32(0)
+    columns, rows = np.zeros(side, np.int64), np.zeros(side, np.int64)
+    across, down = np.zeros(side, np.float32), np.zeros(side, np.float32)
+    for task in range(start, stop):
+        n, y, x = task // (h * w), task // w % h, task % w
+        products, window = maps[n, y, x], out[n, y, x, level]
+        u, v = places[n, 0, y, x] * scale, places[n, 1, y, x] * scale
+        if not (u > -radius - 1 and u < width + radius and v > -radius - 1 and v < height + radius):
+            window[:] = 0
+            continue
+        for k in range(side):
+            place = np.float32((u + (k - radius)) * axes[0, 0] - axes[0, 1])
+            columns[k], across[k] = int(np.floor(place)), np.float32(place - np.floor(place))
+            place = np.float32((v + (k - radius)) * axes[1, 0] - axes[1, 1])
+            rows[k], down[k] = int(np.floor(place)), np.float32(place - np.floor(place))
+        for i in range(side):
+            top = rows[i]
+            above, below = top >= 0 and top < height, top >= -1 and top + 1 < height
+            for j in range(side):
+                left = columns[j]
+                here, right = left >= 0 and left < width, left >= -1 and left + 1 < width
+                p00 = products[top, left] if above and here else zero
+                p01 = products[top, left + 1] if above and right else zero
+                p10 = products[top + 1, left] if below and here else zero
+                p11 = products[top + 1, left + 1] if below and right else zero
+                upper, lower = p00 + across[j] * (p01 - p00), p10 + across[j] * (p11 - p10)
+                window[j, i] = upper + down[i] * (lower - upper)

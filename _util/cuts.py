@@ -43,7 +43,7 @@ _CALM = 1 / 3  # of that motion
 @dataclass(frozen=True, eq=False)
 class _Frame:
     grey: np.ndarray  # (h, w) float32 in [0, 255]
-    stretched: np.ndarray  # (h, w) uint8, normalized in mean and contrast
+    normalized: np.ndarray  # (h, w) uint8, in mean and contrast
     detail: np.ndarray  # (h, w) float32, grey minus its local mean
     contrast: float  # root mean square of the detail
     colour: np.ndarray  # (h, w, 3) uint8
@@ -134,11 +134,11 @@ def _reduce(frame: np.ndarray) -> _Frame:
     grey = cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), _SIZE[::-1], interpolation=cv2.INTER_AREA)
     grey = grey.astype(np.float32) * np.float32(255 / np.iinfo(frame.dtype).max)
     mean, deviation = (value.item() for value in cv2.meanStdDev(grey))
-    stretched = np.clip(128 + (grey - mean) * (50 / max(deviation, 2)), 0, 255).astype(np.uint8)
+    normalized = np.clip(128 + (grey - mean) * (50 / max(deviation, 2)), 0, 255).astype(np.uint8)
     detail = grey - cv2.blur(grey, (11, 11))
     colour = cv2.resize(frame, _SIZE[::-1], interpolation=cv2.INTER_AREA)
     colour = cv2.convertScaleAbs(colour, alpha=255 / np.iinfo(frame.dtype).max)
-    return _Frame(grey, stretched, detail, cv2.norm(detail) / detail.size**0.5, colour)
+    return _Frame(grey, normalized, detail, cv2.norm(detail) / detail.size**0.5, colour)
 
 
 class _FlowMatcher:
@@ -178,8 +178,8 @@ class _FlowMatcher:
         self, one: _Frame, other: _Frame, changed: np.ndarray, differs: np.ndarray, pan: Sequence[float]
     ) -> _Match:
         start = np.full((*_SIZE, 2), pan, np.float32)
-        forth = self.flow.calc(one.stretched, other.stretched, start.copy())
-        back = self.flow.calc(other.stretched, one.stretched, -start)
+        forth = self.flow.calc(one.normalized, other.normalized, start.copy())
+        back = self.flow.calc(other.normalized, one.normalized, -start)
         x, y = self.x + forth[:, :, 0], self.y + forth[:, :, 1]
         apart = forth + cv2.remap(back, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         square = (forth**2).sum(2)

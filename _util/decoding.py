@@ -18,7 +18,7 @@ from av.container import InputContainer
 from av.sidedata.sidedata import Type
 from av.stream import Discard, Disposition
 
-from _util import colour, fields, hdr, png
+from _util import colour, hdr, interlacing, png
 from _util.clock import fraction
 from _util.colour import Colour
 from _util.counts import listed
@@ -136,7 +136,7 @@ class Damage:
 
 
 class Treatment(NamedTuple):
-    """How interlaced and telecined video is read; see `fields`."""
+    """How interlaced and telecined video is read; see `interlacing`."""
 
     deinterlace: str = "auto"  # "on", "off"
     detelecine: bool = False
@@ -149,7 +149,7 @@ class File:
         self.path = path
         # Of standard input, which can be opened only once.
         self._opened: tuple[contextlib.ExitStack, av.VideoStream, Iterator[av.VideoFrame], Damage] | None = None
-        self._chain, sentence = (fields.Filters(), None) if treatment is None else self._treat(treatment)
+        self._chain, sentence = (interlacing.Filters(), None) if treatment is None else self._treat(treatment)
         with contextlib.ExitStack() as stack:
             container, stream = stack.enter_context(_open(path))
             damage = Damage()
@@ -166,15 +166,15 @@ class File:
                 self._opened = stack.pop_all(), stream, itertools.chain([frame], frames), damage
         self.keep_alpha = keep_alpha and self.metadata.alpha
 
-    def _treat(self, treatment: Treatment) -> tuple[fields.Filters, str | None]:
-        finding = fields.Finding(fields.Kind.PROGRESSIVE)
+    def _treat(self, treatment: Treatment) -> tuple[interlacing.Filters, str | None]:
+        finding = interlacing.Finding(interlacing.Kind.PROGRESSIVE)
         if self.path != STREAM:
             with _open(self.path) as (container, stream):
                 if container.format.name in _PROGRESSIVE_FORMATS:
-                    return fields.Filters(), None
+                    return interlacing.Filters(), None
                 stream.thread_type = "AUTO"
-                finding = fields.find(_decode_stream(container, stream, Damage()))
-        return fields.filters(finding, *treatment), fields.message(finding, *treatment)
+                finding = interlacing.find(_decode_stream(container, stream, Damage()))
+        return interlacing.filters(finding, *treatment), interlacing.message(finding, *treatment)
 
     def _metadata(
         self, container: InputContainer, stream: av.VideoStream, frame: av.VideoFrame, sentence: str | None
@@ -263,7 +263,7 @@ class File:
             clock = _FrameClock(origin, 1 / self.metadata.rate, damage)
 
             def timed() -> Iterator[_TimedFrame]:
-                for frame in fields.run(self._chain, frames, stream) if is_filtered else frames:
+                for frame in interlacing.run(self._chain, frames, stream) if is_filtered else frames:
                     ticks = None if self.first is None else frame.pts
                     seconds = None if ticks is None else ticks * _time_base(frame if is_filtered else stream)
                     own = None if is_filtered or not frame.duration else frame.duration * _time_base(stream)

@@ -1,4 +1,4 @@
-"""Selection of the device for computation, by name."""
+"""Selection of the device for computation, by name, and what devices can do."""
 
 import re
 from typing import TYPE_CHECKING
@@ -29,6 +29,14 @@ def check_cuda_name(name: str) -> None:
 def lacks_float64(device: "torch.device") -> bool:
     """Whether a device, such as Apple's GPUs, cannot compute in float64."""
     return device.type == "mps"
+
+
+def multiplies_bf16() -> bool:
+    """Whether the CPU has bf16 multiply instructions (AVX-512 BF16, AMX); without them, bf16 is slower than fp32."""
+    import torch
+
+    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return torch.backends.mkldnn.is_available() and any(check() for check in checks if check is not None)
 
 
 def choose(name: "str | torch.device") -> "torch.device":

@@ -14,8 +14,8 @@ downloads it once.
 import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn, tensor
@@ -29,11 +29,12 @@ _SUFFIXES = (".pth", ".pt", ".safetensors")
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class Convolution(NamedTuple):
+@dataclass(frozen=True)
+class Convolution:
     """One convolution and its ReLU, with the pooling before it."""
 
     layer: str
-    index: int  # pyright: ignore[reportIncompatibleMethodOverride] # in torchvision's `features`
+    index: int  # in torchvision's `features`
     in_channels: int
     out_channels: int
     kernel: int

@@ -13,14 +13,13 @@ import warnings
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import cv2
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from _util import exr, icc, notes, png, tiff
 from _util.errors import InputError
 from _util.files import beginning, replacing
-from _util.pixels import TRANSPOSED, PixelType, decoded, upright
+from _util.pixels import TRANSPOSED, PixelType, decoded, encoded, upright
 from _util.quiet import without_messages
 
 MOST_PIXELS = 2**27
@@ -278,7 +277,7 @@ def _from_cmyk(image: Image.Image) -> Image.Image:
 
 def _decode_deep(path: Path, largest: int) -> np.ndarray:
     with without_messages():
-        pixels = decoded(path)
+        pixels = decoded(path.read_bytes() + b"\n")  # which OpenCV needs at the end of PNM in text
     return pixels if largest == 65535 else (pixels * (65535 / largest)).round().astype(np.uint16)
 
 
@@ -374,10 +373,3 @@ def write(path: str | Path, pixels: np.ndarray, tags: tuple[png.Chunk, ...] = ()
             tiff.write(temporary, pixels, tags)
         else:
             temporary.write_bytes(png.insert(encoded(pixels), tags))
-
-
-def encoded(pixels: np.ndarray) -> bytes:
-    """A PNG file of (h, w), (h, w, 3) RGB or (h, w, 4) RGBA, uint8 or uint16, without tags."""
-    if pixels.ndim == 3:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR)
-    return cv2.imencode(".png", pixels)[1].tobytes()

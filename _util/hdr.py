@@ -78,11 +78,11 @@ def changing(frame: av.VideoFrame) -> list[str]:
 def options(encoder: str, light: Light) -> dict[str, str] | None:
     """The options that make an encoder write `light`, with `key=value` parameters; None if it cannot."""
     if encoder == "libx265":
-        return {"x265-params": ":".join(["hdr10=1", *_h26x(light, "master-display", "max-cll")])}
+        return {"x265-params": ":".join(["hdr10=1", *_parameters(light, "master-display", "max-cll")])}
     if encoder == "libx264":
-        return {"x264-params": ":".join(_h26x(light, "mastering-display", "cll"))}
+        return {"x264-params": ":".join(_parameters(light, "mastering-display", "cll"))}
     if encoder == "libsvtav1":
-        return {"svtav1-params": ":".join(_av1(light))}
+        return {"svtav1-params": ":".join(_parameters(light, "mastering-display", "content-light", in_units=False))}
     return None
 
 
@@ -92,25 +92,16 @@ def _mastering(values: np.ndarray) -> Mastering:
     return Mastering(points if values[20] else (), tuple(rationals[8:]) if values[21] else ())
 
 
-def _h26x(light: Light, display: str, level: str) -> list[str]:
-    options = []
-    if light.mastering and light.mastering.chromaticities and light.mastering.luminances:
-        red, green, blue, white = (
-            f"({round(x * _CHROMATICITY)},{round(y * _CHROMATICITY)})" for x, y in light.mastering.chromaticities
-        )
-        darkest, brightest = (round(value * _LUMINANCE) for value in light.mastering.luminances)
-        options.append(f"{display}=G{green}B{blue}R{red}WP{white}L({brightest},{darkest})")
-    if light.content:
-        options.append(f"{level}={light.content[0]},{light.content[1]}")
-    return options
+def _parameters(light: Light, display: str, level: str, in_units: bool = True) -> list[str]:
+    def written(value: Fraction, unit: int, decimals: int) -> str:
+        return str(round(value * unit)) if in_units else f"{float(value):.{decimals}f}"
 
-
-def _av1(light: Light) -> list[str]:
-    options = []
+    parameters = []
     if light.mastering and light.mastering.chromaticities and light.mastering.luminances:
-        red, green, blue, white = (f"({float(x):.5f},{float(y):.5f})" for x, y in light.mastering.chromaticities)
-        darkest, brightest = map(float, light.mastering.luminances)
-        options.append(f"mastering-display=G{green}B{blue}R{red}WP{white}L({brightest:.4f},{darkest:.4f})")
+        points = [[written(value, _CHROMATICITY, 5) for value in point] for point in light.mastering.chromaticities]
+        red, green, blue, white = (f"({x},{y})" for x, y in points)
+        darkest, brightest = (written(value, _LUMINANCE, 4) for value in light.mastering.luminances)
+        parameters.append(f"{display}=G{green}B{blue}R{red}WP{white}L({brightest},{darkest})")
     if light.content:
-        options.append(f"content-light={light.content[0]},{light.content[1]}")
-    return options
+        parameters.append(f"{level}={light.content[0]},{light.content[1]}")
+    return parameters

@@ -22,7 +22,7 @@ from _util.alpha import resized
 from _util.errors import InputError
 from _util.files import replacing
 from _util.formats import Picture
-from _util.pixels import PixelType, as_8_bits, as_16_bits, paste, placed
+from _util.pixels import PixelType, as_8_bits, as_16_bits, encoded, paste, placed
 
 SUFFIXES = (".ora", ".psd", ".psb")
 _MIMETYPE = b"image/openraster"
@@ -112,11 +112,9 @@ def write_ora(path: Path, layers: Sequence[Layer]) -> None:
     stack = f'<?xml version="1.0" encoding="UTF-8"?>\n<image version="0.0.3" w="{w}" h="{h}">\n <stack>\n{body}\n'
     scale = min(1, _THUMBNAIL / max(h, w))
     small = resized(merged, (max(1, round(h * scale)), max(1, round(w * scale))))
-    members = {
-        f"data/layer{i}.png": png.insert(formats.encoded(layer.pixels), layer.tags) for i, layer in enumerate(layers)
-    }
-    members["mergedimage.png"] = png.insert(formats.encoded(merged), layers[0].tags)
-    members["Thumbnails/thumbnail.png"] = formats.encoded(as_8_bits(small))
+    members = {f"data/layer{i}.png": png.insert(encoded(layer.pixels), layer.tags) for i, layer in enumerate(layers)}
+    members["mergedimage.png"] = png.insert(encoded(merged), layers[0].tags)
+    members["Thumbnails/thumbnail.png"] = encoded(as_8_bits(small))
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         _add(archive, "mimetype", _MIMETYPE)
         _add(archive, "stack.xml", (stack + " </stack>\n</image>\n").encode(errors="replace"), zipfile.ZIP_DEFLATED)

@@ -248,7 +248,7 @@ def _signature(image: Tensor) -> Tensor:
     return difference / (0.81 + difference.square()).sqrt()
 
 
-def sequence(flows: list[Tensor], truth: Tensor, gamma: float = 0.8) -> Tensor:
+def sequence_loss(flows: list[Tensor], truth: Tensor, gamma: float = 0.8) -> Tensor:
     """RAFT's loss over the flows of all iterations (Teed and Deng, ECCV 2020): `Σ gammaⁿ⁻¹⁻ⁱ · mean |flowᵢ - truth|`.
 
     Args:

@@ -1,7 +1,6 @@
-"""Arrays of pixels: decoding, conversion of depth and channels, resizing, placement and orientation."""
+"""Arrays of pixels: decoding, encoding, conversion of depth and channels, resizing, placement and orientation."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -11,19 +10,25 @@ TRANSPOSED = (5, 6, 7, 8)  # orientations of EXIF that exchange width and height
 _NAMES = {1: "grey", 3: "RGB", 4: "RGBA"}  # by number of channels
 
 
-def decoded(path: Path) -> np.ndarray:
-    """Decode an image file by OpenCV, as (h, w), (h, w, 3) RGB or (h, w, 4) RGBA of the depth that it has.
+def decoded(data: bytes | np.ndarray) -> np.ndarray:
+    """Decode the bytes of an image file by OpenCV: (h, w), (h, w, 3) RGB or (h, w, 4) RGBA of the depth that it has.
 
     Raises:
         ValueError: OpenCV cannot decode it.
     """
-    data = path.read_bytes() + b"\n"  # which OpenCV needs at the end of PNM in text
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError("it cannot be decoded")
     if pixels.ndim == 2:
         return pixels
     return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+
+
+def encoded(pixels: np.ndarray, suffix: str = ".png") -> bytes:
+    """The bytes of an image file, without tags, of (h, w), (h, w, 3) RGB or (h, w, 4) RGBA, uint8, or uint16 in PNG."""
+    if pixels.ndim == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR)
+    return cv2.imencode(suffix, pixels)[1].tobytes()
 
 
 def as_8_bits(pixels: np.ndarray) -> np.ndarray:

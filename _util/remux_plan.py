@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -75,61 +75,85 @@ def plan(source: Path | None, out: Path, encoding: Encoding, span: Span) -> Plan
         lost = _trial_mux(trial, encoding, source)
         if source is None:
             return Plan(notes=lost)
-        with video.open_input(source) as container, video.open_output(trial) as empty:
-            packets = _first_packets(container)
+        examined = _examined(source, trial, encoding, span)
+    kept = {
+        handling: tuple(index for index, one in examined.final.items() if one == handling)
+        for handling in set(examined.final.values())
+        if handling
+    }
+    return Plan(**kept, notes=(*lost, *_notes(examined, out, span)))
 
-            def can_begin(stream: Stream, anew: bool = False) -> bool:
-                fits = _can_begin(trial, encoding, stream, packets.get(stream.index, ()), anew=anew)
-                if fits:
-                    lost_tags[stream.index] = _lost_in_trial(stream, trial)
-                return fits
 
-            lost_tags: dict[int, list[str]] = {}
-            kind, others, keeps_pace = empty.format.name, _others(container), span.slowness == 1
-            handlings = {
-                one.index: _handling(one, kind, functools.partial(can_begin, one), keeps_pace) for one in others
-            }
-            names = {stream.index: _description(stream) for stream in others}
-            gapped: list[int] = []
-            if kind in STATES_NO_GAPS:
-                copied = [one.index for one in others if one.type == "audio" and handlings[one.index] == "copied"]
-                gapped = [i for i in _with_gaps(source, copied, span) if can_begin(container.streams[i], anew=True)]
-            copied = [one.index for one in others if streams.is_moving(one) and handlings[one.index] == "copied"]
-            keyframes = _first_keyframes(source, copied, span)
-    cut_off = [index for index, time in keyframes.items() if time is None]
+class _ExaminedStreams(NamedTuple):
+    """What trials show of the streams beside the video, by stream index."""
+
+    names: dict[int, str]
+    handlings: dict[int, str | None]  # fields of `Plan`, by what the container supports; None: left out
+    gapped: list[int]  # copied sound that has to be re-encoded, as the container does not hold its gaps
+    keyframes: dict[int, Fraction | None]  # the first in the part, in seconds, of what is copied; None: left out
+    lost_tags: dict[int, list[str]]
+
+    @property
+    def cut_off(self) -> list[int]:
+        return [index for index, time in self.keyframes.items() if time is None]
+
+    @property
+    def final(self) -> dict[int, str | None]:
+        """`handlings` with regard to gaps and keyframes."""
+        return {**self.handlings, **dict.fromkeys(self.gapped, "encoded"), **dict.fromkeys(self.cut_off)}
+
+
+def _examined(source: Path, trial: Path, encoding: Encoding, span: Span) -> _ExaminedStreams:
+    lost_tags: dict[int, list[str]] = {}
+    with video.open_input(source) as container, video.open_output(trial) as empty:
+        packets = _first_packets(container)
+
+        def can_begin(stream: Stream, anew: bool = False) -> bool:
+            fits = _can_begin(trial, encoding, stream, packets.get(stream.index, ()), anew=anew)
+            if fits:
+                lost_tags[stream.index] = _lost_in_trial(stream, trial)
+            return fits
+
+        kind, others, keeps_pace = empty.format.name, _others(container), span.slowness == 1
+        names = {stream.index: _description(stream) for stream in others}
+        handlings = {one.index: _handling(one, kind, functools.partial(can_begin, one), keeps_pace) for one in others}
+        gapped: list[int] = []
+        if kind in STATES_NO_GAPS:
+            copied = [one.index for one in others if one.type == "audio" and handlings[one.index] == "copied"]
+            gapped = [i for i in _with_gaps(source, copied, span) if can_begin(container.streams[i], anew=True)]
+        copied = [one.index for one in others if streams.is_moving(one) and handlings[one.index] == "copied"]
+        return _ExaminedStreams(names, handlings, gapped, _first_keyframes(source, copied, span), lost_tags)
+
+
+def _notes(examined: _ExaminedStreams, out: Path, span: Span) -> list[str]:
+    """Sentences about streams that are left out, re-encoded or late, and about what is lost of others."""
 
     def named(indices: Iterable[int]) -> str:
-        return ", ".join(names[index] for index in indices)
+        return ", ".join(examined.names[index] for index in indices)
 
-    notes = []
-    encoded = [index for index, one in handlings.items() if one == "encoded"]
-    left_out = [index for index, one in handlings.items() if one is None]
+    notes, keeps_pace = [], span.slowness == 1
+    encoded = [index for index, one in examined.handlings.items() if one == "encoded"]
+    left_out = [index for index, one in examined.handlings.items() if one is None]
     if encoded and keeps_pace:
         notes.append(f"{out.suffix} does not hold {named(encoded)} as it is: re-encoded.")
     if left_out:
         notes.append(f"{out.suffix} does not hold {named(left_out)}: left out.")
     if encoded and not keeps_pace:
         notes.append(f"{named(encoded)} is re-encoded, sound {float(span.slowness):g} times as long at the same pitch.")
-    if gapped:
-        notes.append(f"{out.suffix} does not hold the gaps in {named(gapped)}: re-encoded with silence in them.")
-    if cut_off:
-        notes.append(f"{named(cut_off)} has no keyframe in the part to cut it at: left out.")
-    for index, time in keyframes.items():
+    if examined.gapped:
+        gapped = named(examined.gapped)
+        notes.append(f"{out.suffix} does not hold the gaps in {gapped}: re-encoded with silence in them.")
+    if examined.cut_off:
+        notes.append(f"{named(examined.cut_off)} has no keyframe in the part to cut it at: left out.")
+    for index, time in examined.keyframes.items():
         if time is not None and time - span.start > _LATE:
             late = float((time - span.start) * span.slowness)
-            notes.append(f"{names[index]} begins {late:.2f} s late, at its first keyframe in the part.")
-    handlings |= {**dict.fromkeys(gapped, "encoded"), **dict.fromkeys(cut_off)}
+            notes.append(f"{examined.names[index]} begins {late:.2f} s late, at its first keyframe in the part.")
     with_loss: dict[str, list[int]] = {}
-    for index, tags in lost_tags.items():
-        if tags and handlings[index] in ("copied", "encoded"):
+    for index, tags in examined.lost_tags.items():
+        if tags and examined.final[index] in ("copied", "encoded"):
             with_loss.setdefault(", ".join(tags), []).append(index)
-    notes += [f"{out.suffix} does not hold {tags} of {named(of)}: left out." for tags, of in with_loss.items()]
-    chosen = {
-        handling: tuple(index for index, one in handlings.items() if one == handling)
-        for handling in set(handlings.values())
-    }
-    kept = {handling: indices for handling, indices in chosen.items() if handling}
-    return Plan(**kept, notes=(*lost, *notes))
+    return notes + [f"{out.suffix} does not hold {tags} of {named(of)}: left out." for tags, of in with_loss.items()]
 
 
 def _lost_in_trial(stream: Stream, trial: Path) -> list[str]:

@@ -18,7 +18,7 @@ _PATTERN = re.compile(r"%0?(\d*)d")
 _GLOB = re.compile(r"[*?\[]")
 
 
-class Sequence(NamedTuple):
+class NumberedSequence(NamedTuple):
     """The drawings of a source, in order."""
 
     paths: list[Path]
@@ -47,7 +47,7 @@ def matching(pattern: Path) -> list[Path]:
     return [path for path in pattern.parent.iterdir() if fnmatch.fnmatch(path.name, pattern.name)]
 
 
-def find(source: Path) -> Sequence:
+def find(source: Path) -> NumberedSequence:
     """The drawings of a folder, a pattern or a glob.
 
     Raises:
@@ -70,7 +70,7 @@ def find(source: Path) -> Sequence:
     return _sequence(files.number(sorted(paths, key=lambda path: files.natural(path.name))))
 
 
-def message(sequence: Sequence, source: Path, are_closed: bool) -> str | None:
+def message(sequence: NumberedSequence, source: Path, are_closed: bool) -> str | None:
     """A sentence about gaps; None if there are none."""
     if not sequence.gaps:
         return None
@@ -80,7 +80,7 @@ def message(sequence: Sequence, source: Path, are_closed: bool) -> str | None:
     return f"{source} lacks {listed(names)}: the drawing before each gap is held; --close-gaps leaves the gaps out."
 
 
-def _of_pattern(source: Path) -> Sequence:
+def _of_pattern(source: Path) -> NumberedSequence:
     parts = source.name.split("%%")
     count = sum(len(_PATTERN.findall(part)) for part in parts)
     if count != 1:
@@ -95,12 +95,12 @@ def _of_pattern(source: Path) -> Sequence:
     if not found:
         raise InputError(f"No file matches {source}; name the drawings as it says, or give their folder.")
     numbers = sorted(found)
-    return Sequence([found[number] for number in numbers], numbers)
+    return NumberedSequence([found[number] for number in numbers], numbers)
 
 
 def _escaped(part: str) -> str:
     return r"(-?\d+)".join(map(re.escape, _PATTERN.split(part)[::2]))
 
 
-def _sequence(numbered: list[files.Numbered]) -> Sequence:
-    return Sequence([path for path, _ in numbered], [number for _, number in numbered])
+def _sequence(numbered: list[files.Numbered]) -> NumberedSequence:
+    return NumberedSequence([path for path, _ in numbered], [number for _, number in numbered])

@@ -10,7 +10,7 @@ import av
 import av.filter
 import numpy as np
 
-from _util import fields
+from _util import interlacing
 
 _SLOWEST, _FASTEST = Fraction(1, 2), Fraction(100)  # the tempos of one atempo filter
 _ROUNDING = Fraction(1, 50)  # seconds by which times of packets may be off without a gap between them
@@ -75,7 +75,7 @@ class ReencodedSound:
                 self._graph.push(silence)
         self._graph.push(frame)
         encoded = []
-        for out in fields.pull(self._graph):
+        for out in interlacing.pull(self._graph):
             out.pts, out.time_base = self._samples, Fraction(1, out.sample_rate)
             self._samples += out.samples
             encoded += self._stream.encode(out)

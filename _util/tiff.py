@@ -1,4 +1,5 @@
-"""TIFF files of 16 bits and of floating-point values; Pillow reads others."""
+"""TIFF files of 16 bits, of floating-point values, with an extra sample of unspecified meaning, and those that Pillow
+refuses; it reads the others."""
 
 import contextlib
 from pathlib import Path
@@ -80,7 +81,7 @@ def _decode(path: Path, page: Any, orientation: int) -> np.ndarray:
             f"{path} has its channels in planes of their own, compressed; export it interleaved or as PNG."
         )
     else:
-        pixels = decoded(path)  # upright
+        pixels = decoded(path.read_bytes())  # upright
         if page.bitspersample in (10, 12, 14):  # OpenCV shifts them to 16 bits
             spare = 16 - page.bitspersample
             values = np.right_shift(np.asarray(pixels, np.uint16), spare)

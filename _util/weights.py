@@ -8,7 +8,7 @@ checkpoints/
     rife.pkl                  published IFNet of RIFE 4.6; or flownet.pkl
     default/                  shipped with the project
         ifnet.safetensors  fusion.safetensors  …
-        alexnet_features.safetensors    for LPIPS
+        alexnet_features.safetensors    for LPIPS and SGM
 """
 
 from pathlib import Path

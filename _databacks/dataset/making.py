@@ -12,9 +12,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from _databacks import extraction
 from _databacks.dataset import assembly, planning, preparing, report
 from _databacks.dataset.preparing import Job, Outcome, Settings, prepare
+from _databacks.extraction.reports import CONSOLE
 from _util.counts import counted
 from _util.errors import InputError
 
@@ -31,7 +31,7 @@ def make(
     *,
     layout: str,
     threshold: float,
-    say: Callable[[str], Any] = extraction.CONSOLE.say,
+    say: Callable[[str], Any] = CONSOLE.say,
 ) -> list[str]:
     """Make the data set `out`, resume it, or add new videos of the shows.
 

@@ -27,6 +27,9 @@ from _databacks import extraction
 from _databacks.dataset import near_duplicates
 from _databacks.dataset.planning import Video
 from _databacks.extraction import records
+from _databacks.extraction.filtering import FlowEstimator
+from _databacks.extraction.options import ExtractionOptions
+from _databacks.extraction.reports import StageReport
 from _util import image
 from _util.errors import InputError
 from _util.files import pictures, replacing, write_text
@@ -39,8 +42,8 @@ _FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 class Settings(NamedTuple):
     """How triplets are extracted."""
 
-    options: extraction.ExtractionOptions
-    create_flow: Callable[[], extraction.FlowEstimator]  # for each video; a module's function, or a partial of one
+    options: ExtractionOptions
+    create_flow: Callable[[], FlowEstimator]  # for each video; a module's function, or a partial of one
 
 
 class Job(NamedTuple):
@@ -119,7 +122,7 @@ def tidy(work: Path, key: str) -> None:
 
 def _extract(job: Job, folder: Path, tick: Callable[[str], None]) -> None:
     options, create_flow = job.settings
-    report = extraction.StageReport(lambda sentence: None, _bar_that_calls(tick))
+    report = StageReport(lambda sentence: None, _bar_that_calls(tick))
     found = extraction.extract(job.video.path, folder, create_flow(), options, report)
     rows, thumbnails = [], np.empty((len(found), 3, *near_duplicates.CELLS, 3), np.uint8)
     for i, triplet in enumerate(found):

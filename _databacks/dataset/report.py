@@ -18,6 +18,7 @@ from _databacks.dataset.preparing import PreparedVideo
 from _util import image
 from _util.errors import InputError
 from _util.files import pictures, write_text
+from _util.pixels import encoded
 
 _SAMPLES = 12
 _THUMBNAIL = 180  # pixels high
@@ -137,5 +138,5 @@ def _thumbnail(path: Path) -> str:
     pixels = image.read(path)
     size = max(1, round(pixels.shape[1] * _THUMBNAIL / pixels.shape[0])), _THUMBNAIL
     reduced = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    encoded = cv2.imencode(".jpg", cv2.cvtColor(reduced, cv2.COLOR_RGB2BGR))[1]
-    return f'<img alt="{path.name}" src="data:image/jpeg;base64,{base64.b64encode(encoded.data).decode()}"/>'
+    content = base64.b64encode(encoded(reduced, ".jpg")).decode()
+    return f'<img alt="{path.name}" src="data:image/jpeg;base64,{content}"/>'

@@ -12,55 +12,14 @@ Every stage resumes after an interruption. If its result exists it reports so an
 have changed it makes the result again. Results are written atomically. `_databacks.rrldextr` reads the folder.
 """
 
-import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from _databacks.extraction.duplicates import duplicate_frame_features
-    from _databacks.extraction.encoding import encode_video
-    from _databacks.extraction.filtering import FlowEstimator, rrld_filter
-    from _databacks.extraction.flows import extract_triplet_flows
-    from _databacks.extraction.images import extract_triplet_images
-    from _databacks.extraction.options import ExtractionOptions, parse_size
-    from _databacks.extraction.reports import CONSOLE, StageReport
+    from _databacks.extraction.filtering import FlowEstimator
+    from _databacks.extraction.options import ExtractionOptions
+    from _databacks.extraction.reports import StageReport
     from _databacks.extraction.triplets import ExtractedTriplet
-
-# Names are imported when they are used, as most stages do without PyTorch.
-_MODULES = {
-    "CONSOLE": "reports",
-    "ExtractedTriplet": "triplets",
-    "ExtractionOptions": "options",
-    "FlowEstimator": "filtering",
-    "StageReport": "reports",
-    "duplicate_frame_features": "duplicates",
-    "encode_video": "encoding",
-    "extract_triplet_flows": "flows",
-    "extract_triplet_images": "images",
-    "parse_size": "options",
-    "rrld_filter": "filtering",
-}
-
-__all__ = [
-    "CONSOLE",
-    "ExtractedTriplet",
-    "ExtractionOptions",
-    "FlowEstimator",
-    "StageReport",
-    "duplicate_frame_features",
-    "encode_video",
-    "extract",
-    "extract_triplet_flows",
-    "extract_triplet_images",
-    "parse_size",
-    "rrld_filter",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def extract(

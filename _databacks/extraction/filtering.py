@@ -69,28 +69,17 @@ def rrld_filter(
         return read_triplets(out)
     differences = read_differences(out)
     record.begin(report)
-    frames = report.bar(_frames(out), total=len(differences) + 1, unit="frame", desc="rrld_filter")
-    if options.repeats == "published":
-        repeats = {
-            row[0] for row in differences if duplicates.is_duplicate(*(options.sensitivity * norm for norm in row[1:]))
-        }
-        marked = ((number, pixels, number in repeats) for number, pixels in frames)
-    else:
-        marked = _detected(frames)
     starts: list[int] = []
-    drawings = _drawings(marked, starts, options.cut_threshold)
+    drawings = _drawings(_marked(out, differences, options, report), starts, options.cut_threshold)
     judged = list(_judge(drawings, flow, options.thresholds, journal))
     passed = [triplet for triplet, is_accepted in judged if is_accepted]
     accepted = _best_of_each_cut(passed) if options.one_per_cut else passed
     write_triplets(path, accepted)
     record.finish(cuts=starts, judged=len(judged), accepted=len(accepted))
+    rejected = [triplet for triplet, is_accepted in judged if not is_accepted]
     report.say(
         f"{path}: {len(accepted) or 'none'} of {len(judged)} triplets accepted, in {len(starts)} shots."
-        + _rejections(
-            (triplet for triplet, is_accepted in judged if not is_accepted),
-            options.thresholds,
-            len(passed) - len(accepted),
-        )
+        + _rejections(rejected, options.thresholds, len(passed) - len(accepted))
     )
     return read_triplets(out)
 
@@ -98,6 +87,21 @@ def rrld_filter(
 def _frames(out: Path) -> Iterator[tuple[int, np.ndarray]]:
     for number, pixels in at_constant_rate(Reader(out / "video.mp4")):
         yield number, resize(pixels, rrld.SIZE)
+
+
+def _marked(
+    out: Path, differences: list[tuple[int, float, float]], options: ExtractionOptions, report: StageReport
+) -> Iterator[tuple[int, np.ndarray, bool]]:
+    """Each frame of the video, and whether it repeats the drawing before it, as the options say to find it."""
+    frames = report.bar(_frames(out), total=len(differences) + 1, unit="frame", desc="rrld_filter")
+    if options.repeats != "published":
+        return _detected(frames)
+    repeats = {
+        number
+        for number, *norms in differences
+        if duplicates.is_duplicate(*(options.sensitivity * norm for norm in norms))
+    }
+    return ((number, pixels, number in repeats) for number, pixels in frames)
 
 
 def _detected(frames: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray, bool]]:
@@ -112,19 +116,13 @@ def _drawings(
     frames: Iterable[tuple[int, np.ndarray, bool]], starts: list[int], threshold: float | None
 ) -> Iterator[NumberedDrawing]:
     """The frames that begin a shot or repeat nothing; the numbers of those that begin a shot are added to `starts`."""
-    unanswered: collections.deque[tuple[int, np.ndarray, bool]] = collections.deque()
-
-    def pixels() -> Iterator[np.ndarray]:
-        for frame in frames:
-            unanswered.append(frame)
-            yield frame[1]
-
-    for begins in cuts.detect(pixels(), threshold):
-        number, frame, is_repeat = unanswered.popleft()
-        if begins:
+    frames, seen = itertools.tee(frames)
+    begins = cuts.detect((pixels for _, pixels, _ in seen), threshold)
+    for is_first, (number, pixels, is_repeat) in zip(begins, frames, strict=True):
+        if is_first:
             starts.append(number)
-        if begins or not is_repeat:
-            yield NumberedDrawing(number, len(starts) - 1, image.to_tensor(frame)[None])
+        if is_first or not is_repeat:
+            yield NumberedDrawing(number, len(starts) - 1, image.to_tensor(pixels)[None])
 
 
 def _judge(

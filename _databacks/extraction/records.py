@@ -103,8 +103,7 @@ def fingerprint(path: Path) -> str:
     """Identifies the content of a video, or of a folder of drawings, without reading every byte.
 
     Of a video, a digest of its size and of what is at either end: a copy has the same. Of drawings, one of their names,
-    sizes and modification times, as a drawing that is repainted may keep its size. Records of earlier versions are
-    without the times, so that folders of drawings count as changed since.
+    sizes and modification times, as a drawing that is repainted may keep its size.
 
     Raises:
         InputError: it cannot be read, or the folder holds no drawings.

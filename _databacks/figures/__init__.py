@@ -18,7 +18,7 @@ SIZE = 270, 480
 
 
 class Figures:
-    """A source of triplets, the middle one at time ½, with exact flows.
+    """Triplets in a sequence, drawn when they are read: the middle frame at time ½, with exact flows.
 
     Args:
         count: number of figures.

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from _util import image
+from _util.pixels import decoded, encoded
 
 FILES = ("frame0", "middle", "frame1")
 ARRAY = "frames"
@@ -65,15 +66,13 @@ def _png(frame: Tensor) -> np.ndarray | None:
     array = _exact_integers(frame)
     if array is None:
         return None
-    return cv2.imencode(".png", cv2.cvtColor(array.transpose(1, 2, 0), cv2.COLOR_RGB2BGR))[1]
+    return np.frombuffer(encoded(array.transpose(1, 2, 0)), np.uint8)
 
 
 def _decode(content: np.ndarray) -> Tensor:
-    pixels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.dtype not in (np.uint8, np.uint16) or (pixels.ndim == 3 and pixels.shape[2] != 3):
+    pixels = decoded(content)
+    if pixels.dtype not in (np.uint8, np.uint16) or (pixels.ndim == 3 and pixels.shape[2] != 3):
         raise ValueError("no opaque picture")
-    if pixels.ndim == 3:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
     return image.to_tensor(pixels).expand(3, -1, -1)
 
 

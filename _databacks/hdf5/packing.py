@@ -93,9 +93,10 @@ def _left_out_of(source: Source, out: Path, as_arrays: bool) -> dict[str, str]:
         raise _taken(out) from error
     left_out = _unreadable(source, {item.name for item in items})
     names = [name for name in source.names if name not in left_out]
-    if [item.name for item in items] != names or _frames_of(out, items) != _frames(as_arrays):
+    in_items = _frames(all(frames.ARRAY in item.arrays for item in items))  # of files of earlier versions
+    if [item.name for item in items] != names or (_attribute(out, _FRAMES) or in_items) != _frames(as_arrays):
         raise _taken(out)
-    if _packed_in(out) not in (None, runs.digest_of(_stamps_of(source))):
+    if _attribute(out, _PACKED) not in (None, runs.digest_of(_stamps_of(source))):
         raise InputError(
             f"{out} already exists, packed from other files, or these have changed since; remove it or choose another "
             "name."
@@ -127,20 +128,12 @@ def _frames(as_arrays: bool) -> str:
     return "arrays" if as_arrays else "bytes"
 
 
-def _frames_of(out: Path, items: list[index.Item]) -> str:
-    """How frames were to be stored in a whole file. Files of earlier versions do not say; their items show it."""
+def _attribute(out: Path, name: str) -> str | None:
+    """An attribute of a whole file; None in files of earlier versions."""
     import h5py
 
     with h5py.File(out) as file:
-        return str(file.attrs.get(_FRAMES, _frames(all(frames.ARRAY in item.arrays for item in items))))
-
-
-def _packed_in(out: Path) -> str | None:
-    """The digest of stamps in a whole file; None in files of earlier versions."""
-    import h5py
-
-    with h5py.File(out) as file:
-        found = file.attrs.get(_PACKED)
+        found = file.attrs.get(name)
     return None if found is None else str(found)
 
 

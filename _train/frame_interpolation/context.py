@@ -6,7 +6,8 @@ from typing import NamedTuple
 import torch
 
 from _train.frame_interpolation.methods import BACKENDS
-from _util import checkpoints, cpu
+from _util import checkpoints
+from _util.device import multiplies_bf16
 from _util.errors import InputError
 
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -43,7 +44,7 @@ def create_context(device: torch.device, precision: str, folder: Path, backend: 
 
 def _fast_precision(device: torch.device) -> torch.dtype:
     if device.type == "cpu":
-        return torch.bfloat16 if cpu.multiplies_bf16() else torch.float32
+        return torch.bfloat16 if multiplies_bf16() else torch.float32
     if device.type != "cuda":
         return torch.float32
     generation, _ = torch.cuda.get_device_capability(device)

@@ -24,6 +24,8 @@ from _databacks import extraction
 from _databacks.dataset import making, near_duplicates, planning, workers
 from _databacks.dataset.near_duplicates import Selection, disagreement, thumbnails
 from _databacks.dataset.preparing import Settings
+from _databacks.extraction.options import ExtractionOptions
+from _databacks.extraction.triplets import ExtractedTriplet
 from _databacks.sources import open_source
 from _util import image, locks
 from _util.errors import InputError
@@ -85,7 +87,7 @@ def every_three_drawings(video, out, flow, options, report):
     found = []
     for i in range(len(frames) - 2):
         numbers = 2 * i, 2 * i + 2, 2 * i + 4
-        triplet = extraction.ExtractedTriplet("-".join(f"{n:06d}" for n in numbers), numbers, 0.1, 0.02, 0)
+        triplet = ExtractedTriplet("-".join(f"{n:06d}" for n in numbers), numbers, 0.1, 0.02, 0)
         (out / "images" / triplet.name).mkdir(parents=True, exist_ok=True)
         for number, frame in zip(numbers, frames[i : i + 3], strict=True):
             image.write(out / "images" / triplet.name / f"{number:06d}.png", frame)
@@ -99,7 +101,7 @@ def no_flow():
     return None
 
 
-SETTINGS = Settings(extraction.ExtractionOptions(), no_flow)
+SETTINGS = Settings(ExtractionOptions(), no_flow)
 
 
 def in_order(work, jobs, tick):
@@ -296,7 +298,7 @@ def test_a_full_disk_stops_everything(shows, tmp_path):
 
 
 def test_other_options_are_refused(made, shows):
-    settings = Settings(extraction.ExtractionOptions(quality=80), no_flow)
+    settings = Settings(ExtractionOptions(quality=80), no_flow)
     with pytest.raises(InputError, match="made with quality 95 instead of 80; give the same options"):
         make(shows, made, settings=settings)
     with pytest.raises(InputError, match="layout folders instead of rrld"):

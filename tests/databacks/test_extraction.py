@@ -23,8 +23,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from _databacks import extraction
-from _databacks.extraction import ExtractionOptions, FlowEstimator, StageReport, parse_size, records
+from _databacks.extraction import duplicates, encoding, filtering, images, records
+from _databacks.extraction import flows as extracted_flows
+from _databacks.extraction.filtering import FlowEstimator
 from _databacks.extraction.frames import at_constant_rate, fit
+from _databacks.extraction.options import ExtractionOptions, parse_size
+from _databacks.extraction.reports import StageReport
 from _databacks.extraction.triplets import ExtractedTriplet, read_triplets
 from _databacks.sources import open_source
 from _scripts import (
@@ -43,7 +47,7 @@ from _util.flow import resize as resize_flow
 from _util.prefetch import ahead
 from _util.video import Encoding, Frame, Reader, Writer
 from tests.conftest import require_shared
-from tests.util import test_fields
+from tests.util import test_interlacing
 
 ROOT = Path(__file__).parents[2]
 H, W = 180, 320
@@ -53,15 +57,20 @@ EVEN = [f"{a:06d}-{a + 2:06d}-{a + 4:06d}" for a in range(0, 12, 2)]  # what `sc
 
 
 def test_interlaced_video_is_made_whole_frames(tmp_path):
-    with Writer(tmp_path / "in.mkv", Encoding((test_fields.H, test_fields.W), Fraction(24), crf=8)) as writer:
-        for frame in test_fields.interlaced(24):
+    with Writer(tmp_path / "in.mkv", Encoding((test_interlacing.H, test_interlacing.W), Fraction(24), crf=8)) as writer:
+        for frame in test_interlacing.interlaced(24):
             writer.write(frame)
     said = []
     out = tmp_path / "out"
-    extraction.encode_video(tmp_path / "in.mkv", out, USUAL, QUIET._replace(say=said.append))
+    encoding.encode_video(tmp_path / "in.mkv", out, USUAL, QUIET._replace(say=said.append))
     assert any("is interlaced (though it is not flagged so): deinterlaced by bwdif" in sentence for sentence in said)
     whole, woven = (
-        np.mean([test_fields.difference(frame.pixels, test_fields.moment(i)) for i, frame in enumerate(Reader(path))])
+        np.mean(
+            [
+                test_interlacing.difference(frame.pixels, test_interlacing.moment(i))
+                for i, frame in enumerate(Reader(path))
+            ]
+        )
         for path in (out / "video.mp4", tmp_path / "in.mkv")
     )
     assert whole < 0.7 * woven
@@ -114,7 +123,7 @@ def extract(
 ) -> list[ExtractedTriplet]:
     """All five stages."""
     triplets = extraction.extract(video, out, flow, options, report)
-    extraction.extract_triplet_flows(out, flow, options, report)
+    extracted_flows.extract_triplet_flows(out, flow, options, report)
     return triplets
 
 
@@ -276,8 +285,8 @@ def test_killed_before_what_was_partial_was_deleted(video, tmp_path, monkeypatch
 
 def test_judging_goes_on_where_it_was(video, tmp_path):
     out = tmp_path / "out"
-    extraction.encode_video(video, out, USUAL, QUIET)
-    extraction.duplicate_frame_features(out, QUIET)
+    encoding.encode_video(video, out, USUAL, QUIET)
+    duplicates.duplicate_frame_features(out, QUIET)
     left = [6]
 
     def breaking(frame0, frame1):
@@ -287,14 +296,14 @@ def test_judging_goes_on_where_it_was(video, tmp_path):
         return quick(frame0, frame1)
 
     with pytest.raises(Interrupted):
-        extraction.rrld_filter(out, breaking, USUAL, QUIET)
+        filtering.rrld_filter(out, breaking, USUAL, QUIET)
     assert not (out / "rrld.txt").exists()
     with (out / ".rrld-partial.txt").open("a") as journal:
         journal.write("000016-0000")  # what a killed process was writing
     left[0] = 1000
-    found = extraction.rrld_filter(out, breaking, USUAL, QUIET)
+    found = filtering.rrld_filter(out, breaking, USUAL, QUIET)
     resumed, left[0] = 1000 - left[0], 1000
-    assert extraction.rrld_filter(out, breaking, ExtractionOptions(sensitivity=1.001), QUIET) == found
+    assert filtering.rrld_filter(out, breaking, ExtractionOptions(sensitivity=1.001), QUIET) == found
     assert [triplet.name for triplet in found] == EVEN
     assert 1000 - left[0] >= resumed + 4
 
@@ -310,7 +319,7 @@ def test_a_full_disk_leaves_the_verdicts_there_are(extracted, tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) // 2, limits[1]))
     try:
         with pytest.raises(InputError, match=r"rrld-partial\.txt cannot be written \(File too large\)"):
-            extraction.rrld_filter(out, quick, USUAL, QUIET)
+            filtering.rrld_filter(out, quick, USUAL, QUIET)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert journal.read_text() == whole
@@ -321,21 +330,21 @@ def test_repainted_drawings_are_other_drawings(tmp_path):
     folder.mkdir()
     for i, frame in enumerate(scene()[:3]):
         cv2.imwrite(str(folder / f"{i}.bmp"), frame)  # of one size, whatever is drawn
-    extraction.encode_video(folder, out, USUAL, QUIET)
+    encoding.encode_video(folder, out, USUAL, QUIET)
     (folder / "notes.txt").write_text("no drawing")
     said = Said()
-    extraction.encode_video(folder, out, USUAL, said.report)
+    encoding.encode_video(folder, out, USUAL, said.report)
     assert said == [f"{out / 'video.mp4'} already exists; nothing to do."]
     cv2.imwrite(str(folder / "1.bmp"), scene()[8])
     with pytest.raises(InputError, match=r"holds triplets of another video than .*drawings, or of it before"):
-        extraction.encode_video(folder, out, USUAL, QUIET)
+        encoding.encode_video(folder, out, USUAL, QUIET)
 
 
 @pytest.mark.parametrize(
     ("result", "stage"),
     [
-        ("images", lambda out: extraction.extract_triplet_images(out, USUAL, QUIET)),
-        ("flows", lambda out: extraction.extract_triplet_flows(out, quick, USUAL, QUIET)),
+        ("images", lambda out: images.extract_triplet_images(out, USUAL, QUIET)),
+        ("flows", lambda out: extracted_flows.extract_triplet_flows(out, quick, USUAL, QUIET)),
     ],
 )
 def test_finished_triplets_are_looked_for_at_once(extracted, tmp_path, monkeypatch, result, stage):
@@ -389,14 +398,14 @@ def test_repeats_may_be_detected_instead(video, tmp_path):
     with sqlite3.connect(tmp_path / "duplicates.db") as table:
         table.execute("UPDATE duplicates SET lab_mean = 0, lab_max = 0")
     (tmp_path / "rrld.txt").unlink()
-    assert extraction.rrld_filter(tmp_path, quick, options, QUIET) == found
-    assert extraction.rrld_filter(tmp_path, quick, USUAL, QUIET) == []
+    assert filtering.rrld_filter(tmp_path, quick, options, QUIET) == found
+    assert filtering.rrld_filter(tmp_path, quick, USUAL, QUIET) == []
 
 
 def test_a_folder_belongs_to_one_video(extracted, tmp_path):
     other = write_video(tmp_path / "other.mp4", scene()[::-1])
     with pytest.raises(InputError, match="holds triplets of another video than"):
-        extraction.encode_video(other, extracted, USUAL, QUIET)
+        encoding.encode_video(other, extracted, USUAL, QUIET)
 
 
 def test_an_original_that_is_gone(video, tmp_path):
@@ -407,17 +416,17 @@ def test_an_original_that_is_gone(video, tmp_path):
     assert not (out / "flows").exists()
     copy.unlink()
     with pytest.raises(InputError, match="is gone or has changed"):
-        extraction.extract_triplet_images(out, ExtractionOptions(image_size=100), QUIET)
-    extraction.extract_triplet_images(out, ExtractionOptions(image_size=100, origin="encoded"), QUIET)
+        images.extract_triplet_images(out, ExtractionOptions(image_size=100), QUIET)
+    images.extract_triplet_images(out, ExtractionOptions(image_size=100, origin="encoded"), QUIET)
     assert open_source(out)[0].frames.shape == (3, 3, 100, 178)
-    extraction.encode_video(video, out, USUAL, QUIET)  # the same video at another place
-    extraction.extract_triplet_images(out, ExtractionOptions(image_size=80), QUIET)
+    encoding.encode_video(video, out, USUAL, QUIET)  # the same video at another place
+    images.extract_triplet_images(out, ExtractionOptions(image_size=80), QUIET)
     assert open_source(out)[0].frames.shape == (3, 3, 80, 142)
 
 
 @pytest.mark.parametrize(("codec", "name"), [("h264", "h264"), ("hevc", "hevc")])
 def test_the_encoded_video(video, tmp_path, codec, name):
-    extraction.encode_video(video, tmp_path, ExtractionOptions(codec=codec, video_size=91, crf=30), QUIET)
+    encoding.encode_video(video, tmp_path, ExtractionOptions(codec=codec, video_size=91, crf=30), QUIET)
     with av.open(tmp_path / "video.mp4") as container:
         (stream,) = container.streams
         assert (stream.codec_context.name, stream.average_rate) == (name, 24)
@@ -428,7 +437,7 @@ def test_the_encoded_video(video, tmp_path, codec, name):
 
 def test_parts_join_seamlessly(video, tmp_path, monkeypatch):
     monkeypatch.setattr("_databacks.extraction.encoding._PART", 8)
-    extraction.encode_video(video, tmp_path, USUAL, QUIET)
+    encoding.encode_video(video, tmp_path, USUAL, QUIET)
     for i, (frame, truth) in enumerate(zip(Reader(tmp_path / "video.mp4"), scene(), strict=True)):
         assert frame.time == Fraction(i, 24)
         assert np.abs(frame.pixels.astype(int) - truth).mean() < 6
@@ -509,10 +518,10 @@ def test_sizes():
 
 def test_stages_out_of_order(extracted, tmp_path):
     for stage in (
-        lambda: extraction.duplicate_frame_features(tmp_path),
-        lambda: extraction.rrld_filter(tmp_path, quick, USUAL),
-        lambda: extraction.extract_triplet_images(tmp_path, USUAL),
-        lambda: extraction.extract_triplet_flows(tmp_path, quick, USUAL),
+        lambda: duplicates.duplicate_frame_features(tmp_path),
+        lambda: filtering.rrld_filter(tmp_path, quick, USUAL),
+        lambda: images.extract_triplet_images(tmp_path, USUAL),
+        lambda: extracted_flows.extract_triplet_flows(tmp_path, quick, USUAL),
     ):
         with pytest.raises(InputError):
             stage()
@@ -522,7 +531,7 @@ def test_stages_out_of_order(extracted, tmp_path):
 def test_what_somebody_else_put_there(video, tmp_path):
     (tmp_path / "video.mp4").write_bytes(b"mine")
     with pytest.raises(InputError, match="without a record of its source"):
-        extraction.encode_video(video, tmp_path, USUAL, QUIET)
+        encoding.encode_video(video, tmp_path, USUAL, QUIET)
     assert (tmp_path / "video.mp4").read_bytes() == b"mine"
 
 
@@ -549,7 +558,7 @@ def test_no_triplet_is_no_error(tmp_path):
 )
 def test_rejections_are_explained(video, tmp_path, thresholds, reason):
     said = Said()
-    options = extraction.ExtractionOptions(thresholds=thresholds)
+    options = ExtractionOptions(thresholds=thresholds)
     assert extract(video, tmp_path / "out", quick, options=options, report=said.report) == []
     verdict = next(sentence for sentence in said if "triplets accepted" in sentence)
     judged = re.search(r"none of (\d+) triplets accepted", verdict)[1]
@@ -557,15 +566,15 @@ def test_rejections_are_explained(video, tmp_path, thresholds, reason):
 
 
 def test_a_damaged_table(video, tmp_path):
-    extraction.encode_video(video, tmp_path, USUAL, QUIET)
-    extraction.duplicate_frame_features(tmp_path, QUIET)
+    encoding.encode_video(video, tmp_path, USUAL, QUIET)
+    duplicates.duplicate_frame_features(tmp_path, QUIET)
     with sqlite3.connect(tmp_path / "duplicates.db") as table:
         table.execute("DELETE FROM duplicates WHERE frame = 5")
     with pytest.raises(InputError, match="lacks some frames"):
-        extraction.rrld_filter(tmp_path, quick, USUAL, QUIET)
+        filtering.rrld_filter(tmp_path, quick, USUAL, QUIET)
     (tmp_path / "duplicates.db").write_bytes(b"no table" * 1000)
     with pytest.raises(InputError, match="cannot be used"):
-        extraction.rrld_filter(tmp_path, quick, USUAL, QUIET)
+        filtering.rrld_filter(tmp_path, quick, USUAL, QUIET)
 
 
 SCRIPTS = (encode_video, duplicate_frame_features, rrld_filter, extract_triplet_images, extract_triplet_flows)

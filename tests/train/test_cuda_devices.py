@@ -40,7 +40,6 @@ from _util.lab import rgb_to_lab
 from _util.lines import difference_of_gaussians, nedt
 from _util.morphology import opening
 from _util.softsplat import softsplat
-from _util.stretched_correlation import StretchedCorrelationPyramid
 from tests.feigned_cuda import CPU, MixedDevicesError, feigned_cuda
 
 SIDE = 32
@@ -93,10 +92,10 @@ def test_gradients_arrive():
         assert leaf.grad.tolist() == [2, 4]
 
 
-def _lookup(pyramid: type, frame0: Tensor, frame1: Tensor) -> Tensor:
+def _lookup(frame0: Tensor, frame1: Tensor, stretched: bool = False) -> Tensor:
     maps = [F.avg_pool2d(frame, 4) for frame in (frame0, frame1)]
     places = torch.linspace(-2, 9, 2 * 2 * 8 * 10, device=frame0.device).view(2, 2, 8, 10)
-    return pyramid(*maps, both_ways=True).lookup(places)
+    return CorrelationPyramid(*maps, both_ways=True, stretched=stretched).lookup(places)
 
 
 def drawn(synthesis: str, frame0: Tensor, frame1: Tensor, *flow: Tensor) -> Tensor:
@@ -117,8 +116,8 @@ OPERATORS = {
     "opening": lambda f0, f1, f01, f10: opening((f0 > 0.4).float()),
     "lab": lambda f0, f1, f01, f10: rgb_to_lab(f0),
     "backwarp": lambda f0, f1, f01, f10: [backwarp(f0, f01), backwarp(f0, f01, quirk=False)],
-    "correlation": lambda f0, f1, f01, f10: _lookup(CorrelationPyramid, f0, f1),
-    "stretched correlation": lambda f0, f1, f01, f10: _lookup(StretchedCorrelationPyramid, f0, f1),
+    "correlation": lambda f0, f1, f01, f10: _lookup(f0, f1),
+    "stretched correlation": lambda f0, f1, f01, f10: _lookup(f0, f1, stretched=True),
     "dis": lambda f0, f1, f01, f10: flows.create("multidis", Context(f0.device))(f0, f1),
     "sgm": lambda f0, f1, f01, f10: flows.create("sgm+dis", Context(f0.device))(f0, f1),
     "splat": lambda f0, f1, f01, f10: drawn("splat", f0, f1, f01, f10),
@@ -127,7 +126,7 @@ OPERATORS = {
     ),
     "census": lambda f0, f1, f01, f10: losses.census(f0, f1, f0[:, :1]),
     "pyramid": lambda f0, f1, f01, f10: losses.gaussian_pyramid_l1(f0, f1),
-    "sequence": lambda f0, f1, f01, f10: losses.sequence([f01, f10], f10),
+    "sequence": lambda f0, f1, f01, f10: losses.sequence_loss([f01, f10], f10),
     "literal nedt": lambda f0, f1, f01, f10: reference.nedt(f0),
 }
 

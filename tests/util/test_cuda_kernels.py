@@ -13,7 +13,6 @@ from _train.frame_interpolation.benchmarks import reference_kernels
 from _util import correlation, cuda, distance_transform, softsplat
 from _util.correlation import CorrelationPyramid
 from _util.distance_transform import edt
-from _util.stretched_correlation import StretchedCorrelationPyramid
 from tests.cuda_on_host import Host, kernels
 from tests.util.test_correlation import places
 from tests.util.test_cuda import MODES, check_splats, splat, splat_inputs
@@ -161,7 +160,7 @@ def test_distance_transform_of_tall_drawings(on_host, one_line):
     assert torch.equal(below.flatten() == one_line, word < one_line // 32)
 
 
-@pytest.mark.parametrize("pyramid", [CorrelationPyramid, StretchedCorrelationPyramid])
+@pytest.mark.parametrize("stretched", [False, True])
 @pytest.mark.parametrize(
     ("b", "size", "scales", "radius"),
     [
@@ -175,9 +174,9 @@ def test_distance_transform_of_tall_drawings(on_host, one_line):
     ids=str,
 )
 @torch.no_grad()
-def test_correlation_lookup(on_host, pyramid, b, size, scales, radius):
+def test_correlation_lookup(on_host, stretched, b, size, scales, radius):
     features = torch.randn(b, 16, *size), torch.randn(b, 16, *size)
-    both = pyramid(*features, both_ways=True, scales=scales, radius=radius)
+    both = CorrelationPyramid(*features, both_ways=True, scales=scales, radius=radius, stretched=stretched)
     assert size == (1, 1) or {maps[0].is_contiguous() for maps in both.directions} == {True, False}  # both layouts
     coordinates = places(2 * b, *size, spread=6)
     coordinates[0, 0, 0, 0], coordinates[-1, 1, -1, -1] = float("nan"), 1e30

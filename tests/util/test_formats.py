@@ -17,7 +17,7 @@ from _train.frame_interpolation import pairs
 from _util import exr, formats, icc, image, png
 from _util.drawings import Drawings
 from _util.errors import InputError
-from _util.pixels import PixelType, upright
+from _util.pixels import PixelType, encoded, upright
 from _util.video import Reader
 
 OpenEXR = pytest.importorskip("OpenEXR")
@@ -546,7 +546,7 @@ def test_deep_pictures_are_upright_as_others_are(tmp_path, orientation):
 def test_sizes_are_upright_wherever_a_png_states_it(tmp_path, orientation, place):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data, content = formats.encoded(RGB), exif.tobytes().removeprefix(b"Exif\0\0")
+    data, content = encoded(RGB), exif.tobytes().removeprefix(b"Exif\0\0")
     at = data.index(place) - 4
     chunk = struct.pack(">I", len(content)) + b"eXIf" + content + struct.pack(">I", zlib.crc32(b"eXIf" + content))
     (tmp_path / "a.png").write_bytes(data[:at] + chunk + data[at:])

@@ -14,7 +14,7 @@ from _util.losses import (
     gaussian_pyramid_l1,
     gram_distance,
     perceptual,
-    sequence,
+    sequence_loss,
     style_features,
 )
 
@@ -183,9 +183,9 @@ def test_census_gradient_is_finite_where_images_are_equal():
 def test_sequence_weighs_late_flows_most():
     truth = torch.randn(2, 2, 6, 8)
     errors = (3.0, 2.0, 0.5)
-    loss = sequence([truth + error for error in errors], truth, gamma=0.8)
+    loss = sequence_loss([truth + error for error in errors], truth, gamma=0.8)
     assert loss.item() == pytest.approx(0.64 * 3 + 0.8 * 2 + 0.5, rel=1e-5)
-    assert sequence([truth], truth).item() == 0
+    assert sequence_loss([truth], truth).item() == 0
 
 
 def activations(b: int = 2) -> list[np.ndarray]:

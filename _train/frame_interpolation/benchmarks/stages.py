@@ -28,8 +28,9 @@ from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.syntheses import Pair
-from _util import checkpoints, cpu, image, memory, pixels
+from _util import checkpoints, image, memory, pixels
 from _util.device import choose as choose_device
+from _util.device import multiplies_bf16
 
 SIZES = {"540p": (540, 960), "1080p": (1080, 1920), "2160p": (2160, 3840)}
 STAGES = ("read", "flow", "prepare", "time", "write")
@@ -236,7 +237,7 @@ def machine() -> dict:
     return {
         "cpu": name[1].strip() if name else platform.processor(),
         "threads": torch.get_num_threads(),
-        "bf16": cpu.multiplies_bf16(),
+        "bf16": multiplies_bf16(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "torch": torch.__version__,
     }

@@ -30,7 +30,7 @@ from _train.frame_interpolation.training.tasks.synthesis import SoftsplatLiteTas
 from _train.frame_interpolation.training.tasks.task import Task
 from _util import checkpoints
 from _util.lines import nedt
-from _util.losses import gaussian_pyramid_l1, sequence
+from _util.losses import gaussian_pyramid_l1, sequence_loss
 
 
 def steps(
@@ -140,7 +140,7 @@ def _published_rfr(task: Task, batch: Batch) -> Tensor:
     rfr = task.networks["rfr"]
     assert isinstance(rfr, RFR)
     losses = [
-        sequence(reference.refinements(rfr, *frames, task.iterations), flow, task.gamma)
+        sequence_loss(reference.refinements(rfr, *frames, task.iterations), flow, task.gamma)
         for frames, flow in zip(((frame0, frame1), (frame1, frame0)), batch.flows, strict=True)
     ]
     return (losses[0] + losses[1]) / 2

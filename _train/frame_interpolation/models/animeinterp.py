@@ -19,7 +19,6 @@ from _train.frame_interpolation.models.rfr import RFR, InitialMode
 from _train.frame_interpolation.models.splatting import SplatSource, Synthesis, at_times, halves, times_of
 from _util.flow import Flows
 from _util.softsplat import softsplat, softsplat_with_mask
-from _util.stretched_correlation import StretchedCorrelationPyramid
 
 CHANNELS = (32, 64, 96)  # at the size of the frames, at 1/2 and at 1/4
 
@@ -105,7 +104,7 @@ def crop(x: Tensor, like: Tensor) -> Tensor:
 
 
 class ReleasedRFR(RFR):
-    pyramid = StretchedCorrelationPyramid
+    stretched = True
 
 
 class SplatFeatures(NamedTuple):

@@ -187,7 +187,7 @@ class ConfidenceNet(nn.Module):
 
 
 class RFR(nn.Module):
-    pyramid = CorrelationPyramid
+    stretched = False  # as of `CorrelationPyramid`
 
     def __init__(self):
         super().__init__()
@@ -249,7 +249,7 @@ class RFR(nn.Module):
         """
         reduced = _to_multiples_of_8(torch.cat([image0, image1]))
         features = self.fnet(reduced.to(self.fnet.conv1.weight.dtype, memory_format=torch.channels_last))
-        pyramid = self.pyramid(*features.chunk(2), both_ways=True)
+        pyramid = CorrelationPyramid(*features.chunk(2), both_ways=True, stretched=self.stretched)
         hidden, context = features.chunk(2, 1)
         hidden, context = hidden.tanh(), self._prepare(context.relu())
         h, w = features.shape[2:]

@@ -8,12 +8,12 @@ import pytest
 from _scripts import benchmark
 from _train.frame_interpolation.benchmarks import panning
 from _train.frame_interpolation.interpolator import Interpolator
-from _util import camera_holds, tables
+from _util import camera_holds, duplicates, tables
 
 
 @pytest.mark.parametrize("pan", panning.PANS, ids=str)
 def test_holds_of_the_figure_are_found_and_no_drawing_is_lost(pan):
-    found = np.array(list(camera_holds.detect(pan.frames())))
+    found = np.array(list(camera_holds.detect_reduced(map(duplicates.reduced_lab, pan.frames()))))
     last = np.flatnonzero(~pan.repeats())[-1]  # the last hold is not seen to end
     assert found[:last].tolist() == pan.repeats()[:last].tolist()
 

@@ -19,8 +19,8 @@ from _train.frame_interpolation.methods import SYNTHESES
 from _train.frame_interpolation.models import gma
 from _train.frame_interpolation.models.animeinterp import AnimeInterp, SplatFeatures
 from _util import checkpoints, image
+from _util.correlation import CorrelationPyramid
 from _util.errors import InputError
-from _util.stretched_correlation import StretchedCorrelationPyramid
 
 VARIANTS = {"animeinterp": False, "animeinterp-gma": True}
 
@@ -189,7 +189,7 @@ def test_released_lookup(size, both_ways):
     """As `grid_sample` reads what was meant for aligned corners; exactly, where a map has one pixel."""
     h, w = size
     features, n = torch.randn(2, 2, 32, *size), 4 if both_ways else 2
-    pyramid = StretchedCorrelationPyramid(*features, both_ways)
+    pyramid = CorrelationPyramid(*features, both_ways, stretched=True)
     y, x = torch.meshgrid(torch.arange(h).float(), torch.arange(w).float(), indexing="ij")
     places = torch.stack([x, y]) + 5 * torch.randn(n, 2, h, w)
     found = pyramid.lookup(places)

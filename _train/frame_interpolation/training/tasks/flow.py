@@ -19,7 +19,7 @@ from _train.frame_interpolation.pipeline import Pipeline
 from _train.frame_interpolation.training.batches import Batch
 from _train.frame_interpolation.training.tasks.task import Figures, Task, full_precision
 from _util.flow import Flows, backwarp
-from _util.losses import LPIPSLoss, census, sequence
+from _util.losses import LPIPSLoss, census, sequence_loss
 
 
 class FlowTask(Task):
@@ -48,7 +48,7 @@ class FlowTask(Task):
                 return self.self_supervision(batch, *refined[-1].chunk(2))
             truth = torch.cat(batch.flows)
             error = (refined[-1].detach() - truth).norm(dim=1).mean()
-            return sequence(refined, truth, self.gamma), {"end_point_error": error}
+            return sequence_loss(refined, truth, self.gamma), {"end_point_error": error}
 
     def self_supervision(self, batch: Batch, flow01: Tensor, flow10: Tensor) -> tuple[Tensor, Figures]:
         """The census distance of each frame to the other warped back, where it is not occluded (UnFlow, Meister et al.,

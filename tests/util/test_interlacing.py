@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from _train.frame_interpolation.video.interpolate import Options, interpolate_video
-from _util import fields
-from _util.fields import Filters, Finding, Kind
+from _util import interlacing
+from _util.interlacing import Filters, Finding, Kind
 from _util.video import Reader, Treatment
 
 H, W = 96, 128
@@ -72,7 +72,7 @@ def write(path: Path, frames: list[np.ndarray], rate: Fraction = Fraction(30000,
 
 def find(path: Path) -> Finding:
     with av.open(path) as container:
-        return fields.find(container.decode(video=0))
+        return interlacing.find(container.decode(video=0))
 
 
 FILM = [moment(i) for i in range(48)]
@@ -217,7 +217,7 @@ def test_frames_of_a_few_lines_are_progressive(height):
     frames = [av.VideoFrame.from_ndarray(moment(i)[:height].copy(), "rgb24") for i in range(12)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert fields.find(iter(frames)).kind is Kind.PROGRESSIVE
+        assert interlacing.find(iter(frames)).kind is Kind.PROGRESSIVE
 
 
 def test_every_frame_is_deinterlaced_where_that_is_asked_for(tmp_path):
@@ -231,6 +231,6 @@ def test_filters_keep_the_time_of_frames(tmp_path):
     with av.open(path) as container:
         stream = container.streams.video[0]
         chain = Filters((("bwdif", "mode=send_frame:deint=all"),))
-        times = [frame.pts * frame.time_base for frame in fields.run(chain, container.decode(stream), stream)]
+        times = [frame.pts * frame.time_base for frame in interlacing.run(chain, container.decode(stream), stream)]
     assert len(times) == 12
     assert all(abs(b - a - Fraction(1, 25)) < Fraction(1, 500) for a, b in itertools.pairwise(times))
