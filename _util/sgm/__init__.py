@@ -130,7 +130,10 @@ class SGM:
     @torch.inference_mode()
     def _describe(self, frame: Tensor, segments: Segments) -> _Described:
         right, down = (max(0, self.backbone.smallest_side - side) for side in frame.shape[:1:-1])
-        levels = self.backbone(F.pad(frame.to(self.device), (0, right, 0, down), "replicate"))
+        padded = F.pad(frame.to(self.device), (0, right, 0, down), "replicate")
+        levels = self.backbone(
+            padded.contiguous(memory_format=torch.channels_last)
+        )  # as pooling needs them, and faster
         activations = [level[0].permute(1, 2, 0).float().cpu().contiguous().numpy() for level in levels]
         pooled = pool(activations, self.backbone.grids, segments.labels)
         if self.backbone.architecture != "alexnet":
