@@ -266,9 +266,10 @@ def _before_others(pieces: Pieces, matched: Flows, turns: np.ndarray) -> Flows:
     found = []
     for owners, path in zip(pieces.owners, matched, strict=True):
         order, is_turning = (torch.from_numpy(by_pixel(of, owners)).to(path.device) for of in (orders, turns))
-        straight = paths.straight(paths.flow(path))
-        straight[:, -1] = order.to(path).where(path[:, -1] != paths.NOT_DRAWN, paths.NOT_DRAWN)
-        found.append(torch.where(is_turning, paths.as_curved(path), straight))
+        drawn = paths.as_curved(path)
+        paths.offsets(drawn).masked_fill_(~is_turning, 0)
+        drawn[:, -1] = drawn[:, -1].where(is_turning | (path[:, -1] == paths.NOT_DRAWN), order.to(path))
+        found.append(drawn)
     return Flows(*found)
 
 

@@ -58,12 +58,16 @@ class AlongArcs:
     def prepare(self, pair: Pair, flow: Flows | None) -> RotatingPair:
         """Compute what does not depend on the time; `flow` holds flows or paths, (1, 2 or 9, h, w)."""
         own = self.network.prepare(pair, None)
-        if flow is None or not (rotating := rotates(torch.cat(flow))).any():
+        if flow is None:
+            return RotatingPair(own, None)
+        path = torch.cat(flow)
+        rotating = rotates(path)
+        if not rotating.any():
             return RotatingPair(own, None)
         from _train.frame_interpolation.models.splatting import SplatSource, splat_metric
 
         metric = splat_metric(pair.seen0, pair.seen1, *flow)
-        source = SplatSource(torch.cat([pair.frame0, pair.frame1]), torch.cat(flow), metric)
+        source = SplatSource(torch.cat([pair.frame0, pair.frame1]), path, metric)
         frame0, frame1 = seen0, seen1 = _without(source.values, source.flow, rotating).chunk(2)
         if pair.seen0 is not pair.frame0 or pair.seen1 is not pair.frame1:
             seen0, seen1 = _without(torch.cat([pair.seen0, pair.seen1]), source.flow, rotating).chunk(2)

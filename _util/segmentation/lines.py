@@ -15,7 +15,7 @@ from _util.image import difference
 
 Style = Literal["western", "japanese"]
 
-_TILE = 64  # columns smoothed together
+_TILE = 32  # columns smoothed together
 
 
 # Diameter of the bilateral filter in pixels, its deviations in levels of 255 and in pixels; weakest response of a line.

@@ -113,9 +113,9 @@ def times_of(t: float | Tensor, pairs: int, like: Tensor) -> Tensor:
 
 def splat_metric(frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Tensor:
     """How well each pixel agrees with where its flow points, -0.1 · ‖Δ Lab‖: (2b, 1, h, w), frame 0's first."""
-    lab0, lab1 = rgb_to_lab(torch.cat([frame0, frame1])).chunk(2)
-    seen = backwarp(torch.cat([lab1, lab0]), paths.flow(torch.cat([flow01, flow10])), quirk=True)
-    return -0.1 * length(torch.cat([lab0, lab1]) - seen)
+    lab = rgb_to_lab(torch.cat([frame0, frame1]))
+    seen = backwarp(torch.cat(halves(lab)[::-1]), torch.cat([paths.flow(flow01), paths.flow(flow10)]), quirk=True)
+    return -0.1 * length(lab - seen)
 
 
 def length(vectors: Tensor) -> Tensor:
@@ -150,32 +150,33 @@ def _front_to_back(values: Tensor, path: Tensor, way: Tensor) -> Iterator[tuple[
     """
     order, outside = path[:, -1:].round(), -2.0 - way.shape[3]
     is_whole = values.device.type != "cpu" or torch.is_grad_enabled()
-    for layer in reversed(range(paths.LAYERS)):
+    layers = range(paths.LAYERS if is_whole else int(order.max()) + 1)
+    for layer in reversed(layers):
         belongs = order == layer
         if is_whole:
             if values.is_cuda or belongs.any():  # a GPU would have to be waited for
                 yield _WHOLE, softsplat(values, way.where(belongs, outside), mode="sum")
         elif part := _touched(belongs, way):
-            corner = part[3].start, part[2].start
+            corner = part[3].start or 0, part[2].start or 0
             yield part, splat_part(values[part], way[part].where(belongs[part], outside), corner)
 
 
 def _touched(belongs: Tensor, way: Tensor) -> tuple[slice, ...] | None:
     """The part of images on the CPU that holds some pixels (b, 1, h, w) bool and where they land; None if empty."""
     x, y, across, down = cv2.boundingRect(belongs[:, 0].any(0).view(torch.uint8).numpy())
-    if not across:
-        return None
+    h, w = way.shape[2:]
+    if not across or (down, across) == (h, w):
+        return _WHOLE if across else None
     own = np.s_[:, :, y : y + down, x : x + across]
     ways = way[own].where(belongs[own], 0).nan_to_num()
     (left, up), (right, low) = ways.amin((0, 2, 3)).clamp(max=0).tolist(), ways.amax((0, 2, 3)).clamp(min=0).tolist()
-    h, w = way.shape[2:]
     rows = slice(max(0, y + math.floor(up)), min(h, y + down + math.ceil(low) + 1))
     return np.s_[:, :, rows, max(0, x + math.floor(left)) : min(w, x + across + math.ceil(right) + 1)]
 
 
 def _with_part(whole: Tensor, part: tuple[slice, ...], values: Tensor) -> Tensor:
     """A tensor with other values in a part; if that is not all of it, it is changed in place."""
-    if part is _WHOLE:
+    if values.shape == whole.shape:
         return values
     whole[part] = values
     return whole
