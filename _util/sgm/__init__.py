@@ -79,7 +79,8 @@ class SGM:
     ):
         if features == "auto":
             features = best(folder)
-        self.backbone = open_backbone(features, LAYERS, folder).to(device)
+        # Activations take the memory format of the weights, and pooling needs them channels last.
+        self.backbone = open_backbone(features, LAYERS, folder).to(device, memory_format=torch.channels_last)
         self.penalty: Penalty = penalty
         self.style: Style = style
         self.smallest, self.device = smallest, torch.device(device)
@@ -130,10 +131,7 @@ class SGM:
     @torch.inference_mode()
     def _describe(self, frame: Tensor, segments: Segments) -> _Described:
         right, down = (max(0, self.backbone.smallest_side - side) for side in frame.shape[:1:-1])
-        padded = F.pad(frame.to(self.device), (0, right, 0, down), "replicate")
-        levels = self.backbone(
-            padded.contiguous(memory_format=torch.channels_last)
-        )  # as pooling needs them, and faster
+        levels = self.backbone(F.pad(frame.to(self.device), (0, right, 0, down), "replicate"))
         activations = [level[0].permute(1, 2, 0).float().cpu().contiguous().numpy() for level in levels]
         pooled = pool(activations, self.backbone.grids, segments.labels)
         if self.backbone.architecture != "alexnet":
