@@ -50,12 +50,15 @@ def to_tensor(image: np.ndarray) -> Tensor:
 
 def to_array(tensor: Tensor, dtype: DTypeLike) -> np.ndarray:
     """(c, h, w) in [0, 1] to (h, w, c), or (h, w) if c is 1, of the given dtype; integers are rounded, not cut."""
-    pixels = tensor.detach().float().clamp(0, 1).permute(1, 2, 0).cpu()
+    values = tensor.detach().float().clamp(0, 1).cpu()
     dtype = np.dtype(dtype)
     if np.issubdtype(dtype, np.integer):
-        pixels = (pixels * np.iinfo(dtype).max).round_()
-    array = np.ascontiguousarray(pixels.numpy().astype(dtype))
-    return array[:, :, 0] if array.shape[2] == 1 else array
+        values = (values * np.iinfo(dtype).max).round_()
+    planes = values.numpy().astype(dtype)
+    if len(planes) == 1:
+        return planes[0]
+    pixels = planes.transpose(1, 2, 0)
+    return pixels if pixels.flags.c_contiguous else cv2.merge(list(planes))
 
 
 def pictures_of(frame0: Tensor, frame1: Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -37,7 +37,8 @@ def off_straight(path: Tensor, t: float | Tensor) -> Tensor:
     """(b, 2, h, w), `at` minus the flow times t; 0 for a flow."""
     if path.shape[1] == 2:
         return torch.zeros_like(path)
-    return torch.stack([_weight(i, t) * bow for i, bow in enumerate(offsets(path).split(2, 1))]).sum(0)
+    first, second, third = (_weight(i, t) * bow for i, bow in enumerate(offsets(path).split(2, 1)))
+    return first + second + third
 
 
 def offsets(path: Tensor) -> Tensor:

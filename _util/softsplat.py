@@ -48,6 +48,20 @@ def softsplat_with_mask(
     return result, mask
 
 
+def splat_part(values: Tensor, flow: Tensor, corner: tuple[int, int]) -> Tensor:
+    """`softsplat` in mode "sum" of a part of images, on the CPU and without gradient. What lands outside is left out.
+
+    Args:
+        values, flow: (b, c, h, w) and (b, 2, h, w), of the part.
+        corner: x, y of its first pixel in the whole images, in which positions are rounded.
+
+    Returns:
+        (b, c, h, w), of the same part.
+    """
+    flow = flow.to(_accumulator(values.dtype))
+    return _forward_on_cpu(values, flow, None, normalise=False, masked=False, corner=corner)[0]
+
+
 def _splat(
     values: Tensor, flow: Tensor, metric: Tensor | None, mode: Mode, masked: bool
 ) -> tuple[Tensor, Tensor | None]:
@@ -58,8 +72,10 @@ def _splat(
     if cuda.available(values):
         return _SplatOnCUDA.apply(values, flow, metric, mode, masked)
     weight = metric.exp() if mode == "softmax" and metric is not None else metric
-    splat = _SplatOnCPU.apply if values.device.type == "cpu" else _compose
-    result, total = splat(values, flow, weight, mode != "sum")
+    if values.device.type == "cpu":
+        result, total = _SplatOnCPU.apply(values, flow, weight, mode != "sum", masked)
+    else:
+        result, total = _compose(values, flow, weight, mode != "sum")
     return result, (total != 0).to(values.dtype) if masked else None
 
 
@@ -117,13 +133,13 @@ _LARGEST_TILE = 2**19
 
 
 class _SplatOnCPU(torch.autograd.Function):
-    """(values, flow, weight or None) -> (result, total weight that landed on each pixel)."""
+    """(values, flow, weight or None) -> (result, total weight that landed on each pixel, 0 if it is not needed)."""
 
     @staticmethod
-    def forward(ctx, values, flow, weight, normalise):
+    def forward(ctx, values, flow, weight, normalise, masked):
         values, flow = values.contiguous(), flow.contiguous()
         weight = None if weight is None else weight.contiguous()
-        result, total = _forward_on_cpu(values, flow, weight, normalise)
+        result, total = _forward_on_cpu(values, flow, weight, normalise, masked)
         ctx.save_for_backward(values, flow, weight, result if normalise else None, total)
         ctx.mark_non_differentiable(total)
         return result, total
@@ -138,10 +154,10 @@ class _SplatOnCPU(torch.autograd.Function):
             gradient = gradient / total.where(total != 0, 1)
             gradient_total = -(gradient * result).sum(1, keepdim=True)
         to_values, to_flow, to_weight = _backward_on_cpu(gradient, gradient_total, values, flow, weight)
-        return to_values, to_flow, to_weight if weight is not None else None, None
+        return to_values, to_flow, to_weight if weight is not None else None, None, None
 
 
-def _forward_on_cpu(values, flow, weight, normalise):
+def _forward_on_cpu(values, flow, weight, normalise, masked, corner=(0, 0)):
     """Each task is a group of channels of one image, so no two threads add to the same plane.
 
     Groups of `_LANES` channels are transposed to channels-last tiles, for vector instructions; the rest is not.
@@ -151,13 +167,14 @@ def _forward_on_cpu(values, flow, weight, normalise):
     ones = np.ones((b, 1, h, w), flows.dtype)
     weights = ones if weight is None else _array(weight, flow.dtype)
     total, out = np.zeros((b, 1, h, w), flows.dtype), np.empty((b, c, h, w), flows.dtype)
-    threads.run(_splat_channels, b, ones, flows, weights, total, total, False, 0, 1)
+    if normalise or masked:
+        threads.run(_splat_channels, b, ones, flows, weights, total, total, *corner, False, 0, 1)
     tiled = c // _LANES * _LANES if h * w <= _LARGEST_TILE else 0
-    threads.run(_splat_tiles, b * tiled // _LANES, planes, flows, weights, total, out, normalise)
+    threads.run(_splat_tiles, b * tiled // _LANES, planes, flows, weights, total, out, *corner, normalise)
     out[:, tiled:] = 0
     group = max(1, min(4, math.ceil(b * (c - tiled) / torch.get_num_threads())))
     tasks = b * math.ceil((c - tiled) / group)
-    threads.run(_splat_channels, tasks, planes, flows, weights, total, out, normalise, tiled, group)
+    threads.run(_splat_channels, tasks, planes, flows, weights, total, out, *corner, normalise, tiled, group)
     return torch.from_numpy(out).to(values.dtype), torch.from_numpy(total)
 
 
@@ -176,10 +193,10 @@ def _array(tensor: Tensor, dtype: torch.dtype) -> np.ndarray:
 
 
 @njit(fastmath={"contract", "nsz"})
-def _splat_channels(values, flow, weight, total, out, normalise, skipped, group, start, stop):
-    # One task: `group` channels of one image, after the `skipped` ones. `total` is read only if `normalise`. Planes are
-    # flat and their indices unsigned, which spares the handling of negative ones; positions round as in the released
-    # fp32 kernels.
+def _splat_channels(values, flow, weight, total, out, x0, y0, normalise, skipped, group, start, stop):
+    # One task: `group` channels of one image, after the `skipped` ones, or of the part of it that begins at (x0, y0).
+    # `total` is read only if `normalise`. Planes are flat and their indices unsigned, which spares the handling of
+    # negative ones; positions round as in the released fp32 kernels.
     b, c, h, w = out.shape
     dtype, one = out.dtype.type, out.dtype.type(1)
     planes, splatted = values.reshape(b * c, h * w), out.reshape(b * c, h * w)
@@ -191,13 +208,18 @@ def _splat_channels(values, flow, weight, total, out, normalise, skipped, group,
         for y in range(h):
             for x in range(w):
                 pixel = np.uintp(y * w + x)
-                u, v = dtype(dtype(x) + flows[n, 0, pixel]), dtype(dtype(y) + flows[n, 1, pixel])
-                if not (u > -1 and u < w and v > -1 and v < h):  # also rejects NaN
+                u, v = dtype(dtype(x + x0) + flows[n, 0, pixel]), dtype(dtype(y + y0) + flows[n, 1, pixel])
+                if not (u > x0 - 1 and u < x0 + w and v > y0 - 1 and v < y0 + h):  # also rejects NaN
                     continue
                 floor_u, floor_v, scale = np.floor(u), np.floor(v), weights[n, pixel]
                 across, back, down, up = u - floor_u, floor_u + one - u, v - floor_v, floor_v + one - v
                 a00, a01, a10, a11 = back * up * scale, across * up * scale, back * down * scale, across * down * scale
-                left, top = int(floor_u), int(floor_v)
+                left, top = int(floor_u) - x0, int(floor_v) - y0
+                if across == 0 and down == 0:
+                    place = np.uintp(top * w + left)
+                    for k in range(first, last):
+                        splatted[k, place] += planes[k, pixel] * a00
+                    continue
                 if left >= 0 and left + 1 < w and top >= 0 and top + 1 < h:
                     p00, p10 = np.uintp(top * w + left), np.uintp((top + 1) * w + left)
                     p01, p11 = p00 + np.uintp(1), p10 + np.uintp(1)
@@ -226,8 +248,9 @@ def _splat_channels(values, flow, weight, total, out, normalise, skipped, group,
 
 
 @njit(fastmath={"contract", "nsz"})
-def _splat_tiles(values, flow, weight, total, out, normalise, start, stop):
-    # One task: `_LANES` channels of one image. Remaining channels are left to `_splat_channels`.
+def _splat_tiles(values, flow, weight, total, out, x0, y0, normalise, start, stop):
+    # One task: `_LANES` channels of an image, or of the part of it that begins at (x0, y0). Remaining channels are left
+    # to `_splat_channels`.
     c, h, w = out.shape[1:]
     dtype, one = out.dtype.type, out.dtype.type(1)
     tiles = c // _LANES
@@ -240,13 +263,13 @@ def _splat_tiles(values, flow, weight, total, out, normalise, start, stop):
                 for x in range(w):
                     row[x, k] = values[n, first + k, y, x]
             for x in range(w):
-                u, v = dtype(dtype(x) + flow[n, 0, y, x]), dtype(dtype(y) + flow[n, 1, y, x])
-                if not (u > -1 and u < w and v > -1 and v < h):
+                u, v = dtype(dtype(x + x0) + flow[n, 0, y, x]), dtype(dtype(y + y0) + flow[n, 1, y, x])
+                if not (u > x0 - 1 and u < x0 + w and v > y0 - 1 and v < y0 + h):
                     continue
                 floor_u, floor_v, scale = np.floor(u), np.floor(v), weight[n, 0, y, x]
                 across, back, down, up = u - floor_u, floor_u + one - u, v - floor_v, floor_v + one - v
                 a00, a01, a10, a11 = back * up * scale, across * up * scale, back * down * scale, across * down * scale
-                left, top = int(floor_u), int(floor_v)
+                left, top = int(floor_u) - x0, int(floor_v) - y0
                 from_ = np.uintp(x)
                 if left >= 0 and left + 1 < w and top >= 0 and top + 1 < h:
                     p00, p10 = np.uintp(top * w + left), np.uintp((top + 1) * w + left)

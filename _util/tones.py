@@ -147,7 +147,8 @@ def _two_tones(colours: np.ndarray) -> tuple[Tones, float] | None:
     if what is farthest lies to all sides, as around the median of two colours on half of the frame each."""
     flat = colours.reshape(-1, 3)
     ground = np.median(flat, 0)
-    distance = np.linalg.norm(flat - ground, axis=1)
+    change = flat - ground
+    distance = _length(change)
     if distance.max() < 0.3:
         return None
     ink = np.median(flat[distance >= 0.9 * distance.max()], 0)
@@ -155,8 +156,14 @@ def _two_tones(colours: np.ndarray) -> tuple[Tones, float] | None:
         return None
     tones = Tones(ink, ground)
     share = share_of_ink(colours, tones).reshape(-1, 1)
-    off = np.linalg.norm(flat - ground - share * (ink - ground), axis=1)
+    off = _length(change - share * (ink - ground))
     return tones, float((off > _OFF).mean())
+
+
+def _length(vectors: np.ndarray) -> np.ndarray:
+    """Euclidean length (n,) of vectors (n, 3); several times faster than `np.linalg.norm`."""
+    x, y, z = vectors.T
+    return np.sqrt(x * x + y * y + z * z)
 
 
 def share_of_ink(frame: np.ndarray, tones: Tones) -> np.ndarray:

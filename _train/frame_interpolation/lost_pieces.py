@@ -170,10 +170,11 @@ def _find_turning(
     chains, joined_to = pieces.chains, pieces.chains.joined_to
     rotations = np.degrees(angles(chains.matrices))
     is_turned = np.abs(rotations) >= _TURNED
-    bows, ways, areas = deviations_of(pieces, matched), _displacements(pieces, matched), _areas(pieces)
+    bows, areas = deviations_of(pieces, matched), _areas(pieces)
+    ways = _displacements(pieces, matched, areas[0])
     turns = (is_turned | joined_to(is_turned)) & (bows >= MIN_DEVIATION)
     shifts = ~is_turned & (np.hypot(*ways) >= _SHIFTED * scale)
-    matches = candidates & (turns | shifts) & ((pieces.misfits <= _MISFIT) | _are_long(pieces))
+    matches = candidates & (turns | shifts) & ((pieces.misfits <= _MISFIT) | _are_long(pieces, areas[0]))
     matches &= np.minimum(*areas) >= _CUT * np.maximum(*areas)
     relative = (rotations - np.where(chains.parents < 0, 0, rotations[chains.parents]) + 180) % 360 - 180
     matches &= np.maximum(np.abs(relative), np.abs(rotations[chains.roots()])) <= _MOST_TURNED
@@ -183,7 +184,7 @@ def _find_turning(
     sure = confidences(pieces, matches)
     are_sure = np.minimum(seen, sure) >= _RIGID
     matches &= are_sure | ((seen >= _SEEN) & (sure >= _SURE))
-    are_rigid = are_sure & (_bends(pieces, matches) < _BENT * scale)
+    are_rigid = are_sure & (_bends(pieces, matches, sum(areas)) < _BENT * scale)
     moves_far = _spread(shifts & matches & are_rigid & pieces.are_anchored, joined_to, shifts & matches)
     together = _moving_together(pieces, ways, _TOGETHER * scale)
     share = (together & moves_far & ~pieces.torn) @ areas[0] / ((together & shifts) @ areas[0]).clip(min=1)
@@ -201,12 +202,12 @@ def _moving_together(pieces: Pieces, ways: np.ndarray, apart: float) -> np.ndarr
     return (roots[:, None] == roots) & (np.hypot(*(ways[:, :, None] - ways[:, None])) <= apart)
 
 
-def _displacements(pieces: Pieces, matched: Flows) -> np.ndarray:
-    """(2, k): each piece's mean displacement from frame 0 to frame 1, x and y, in pixels."""
+def _displacements(pieces: Pieces, matched: Flows, areas: np.ndarray) -> np.ndarray:
+    """(2, k): the mean displacement from frame 0 to frame 1, x and y, in pixels, of pieces of areas (k,) in frame 0."""
     owners = pieces.owners[0]
     known = owners != UNKNOWN
     sums = [np.bincount(owners[known], of[known], len(pieces.layers)) for of in paths.flow(matched[0])[0].cpu().numpy()]
-    return np.stack(sums) / _areas(pieces)[0].clip(min=1)
+    return np.stack(sums) / areas.clip(min=1)
 
 
 def _are_flat(pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces) -> np.ndarray:
@@ -220,13 +221,13 @@ def _are_flat(pictures: tuple[np.ndarray, np.ndarray], pieces: Pieces) -> np.nda
     return found
 
 
-def _bends(pieces: Pieces, chosen: np.ndarray) -> np.ndarray:
-    """(k,): the mean length of each chosen piece's bends, in pixels; 0 for others."""
+def _bends(pieces: Pieces, chosen: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """(k,): the mean length of each chosen piece's bends, in pixels; 0 for others. `areas` (k,) are of both frames."""
     sums = 0.0
     for owners, bends in zip(pieces.owners, pieces.bends, strict=True):
         known = by_pixel(chosen, owners)
         sums = sums + np.bincount(owners[known], np.linalg.norm(bends[known], axis=1), len(pieces.layers))
-    return sums / np.maximum(np.add(*_areas(pieces)), 1)
+    return sums / np.maximum(areas, 1)
 
 
 def _come_off(pieces: Pieces, turns: np.ndarray, is_turned: np.ndarray) -> np.ndarray:
@@ -246,11 +247,12 @@ def _spread(pieces: np.ndarray, joined_to: Callable[[np.ndarray], np.ndarray], a
     return found
 
 
-def _are_long(pieces: Pieces) -> np.ndarray:
-    """(k,): whether a piece fills little of the square over the diagonal of its bounds in frame 0, as limbs do."""
+def _are_long(pieces: Pieces, areas: np.ndarray) -> np.ndarray:
+    """(k,): whether a piece, of areas (k,), fills little of the square over the diagonal of its bounds in frame 0, as
+    limbs do."""
     bounds = find_objects(pieces.owners[0] + 1, len(pieces.layers))
     squares = [sum((side.stop - side.start) ** 2 for side in sides) if sides else 1 for sides in bounds]
-    return _areas(pieces)[0] <= LONG * np.array(squares)
+    return areas <= LONG * np.array(squares)
 
 
 def _areas(pieces: Pieces) -> list[np.ndarray]:
@@ -264,9 +266,10 @@ def _before_others(pieces: Pieces, matched: Flows, turns: np.ndarray) -> Flows:
     found = []
     for owners, path in zip(pieces.owners, matched, strict=True):
         order, is_turning = (torch.from_numpy(by_pixel(of, owners)).to(path.device) for of in (orders, turns))
-        straight = paths.straight(paths.flow(path))
-        straight[:, -1] = order.to(path).where(path[:, -1] != paths.NOT_DRAWN, paths.NOT_DRAWN)
-        found.append(torch.where(is_turning, paths.as_curved(path), straight))
+        drawn = paths.as_curved(path)
+        paths.offsets(drawn).masked_fill_(~is_turning, 0)
+        drawn[:, -1] = drawn[:, -1].where(is_turning | (path[:, -1] == paths.NOT_DRAWN), order.to(path))
+        found.append(drawn)
     return Flows(*found)
 
 

@@ -58,15 +58,19 @@ class AlongArcs:
     def prepare(self, pair: Pair, flow: Flows | None) -> RotatingPair:
         """Compute what does not depend on the time; `flow` holds flows or paths, (1, 2 or 9, h, w)."""
         own = self.network.prepare(pair, None)
-        if flow is None or not (rotating := rotates(torch.cat(flow))).any():
+        if flow is None:
+            return RotatingPair(own, None)
+        path = torch.cat(flow)
+        rotating = rotates(path)
+        if not rotating.any():
             return RotatingPair(own, None)
         from _train.frame_interpolation.models.splatting import SplatSource, splat_metric
 
         metric = splat_metric(pair.seen0, pair.seen1, *flow)
-        source = SplatSource(torch.cat([pair.frame0, pair.frame1]), torch.cat(flow), metric)
-        seen = torch.cat([pair.seen0, pair.seen1])
-        ground = _without(torch.cat([source.values, seen], 1), source.flow, rotating)
-        (frame0, seen0), (frame1, seen1) = (of.split(3, 1) for of in ground.chunk(2))
+        source = SplatSource(torch.cat([pair.frame0, pair.frame1]), path, metric)
+        frame0, frame1 = seen0, seen1 = _without(source.values, source.flow, rotating).chunk(2)
+        if pair.seen0 is not pair.frame0 or pair.seen1 is not pair.frame1:
+            seen0, seen1 = _without(torch.cat([pair.seen0, pair.seen1]), source.flow, rotating).chunk(2)
         without = self.network.prepare(Pair(frame0, frame1, seen0, seen1), None)
         return RotatingPair(own, Arcs(without, source, rotating, _hidden(source.flow)))
 
@@ -132,9 +136,12 @@ def _splatted(
     source: "SplatSource", values: Tensor, rotating: Tensor, hidden: Tensor, t: float | Tensor
 ) -> tuple[Tensor, Tensor]:
     """The pieces at time t, (n, c, h, w), and their cover, (n, 1, h, w); small gaps in solid pieces are closed."""
-    from _train.frame_interpolation.models.splatting import splat_together
+    from _train.frame_interpolation.models.splatting import SplatSource, splat_together
 
-    moved = splat_together(source._replace(values=torch.cat([values * rotating, rotating], 1)), hidden, t)
+    order = source.flow[:, -1:]
+    is_behind = order < order.where(rotating > 0, paths.LAYERS).amin()  # all that rotates, so that it hides nothing
+    path = torch.cat([source.flow[:, :-1], order.where(~is_behind, paths.NOT_DRAWN)], 1)
+    moved = splat_together(SplatSource(torch.cat([values * rotating, rotating], 1), path, source.metric), hidden, t)
     sums, cover = moved[:, :-1], moved[:, -1:].clamp(0, 1)
     reach = _reach(rotating)
     around = box_mean(cover, 2 * reach)

@@ -30,4 +30,4 @@ def _fit(matrix: np.ndarray, mask: np.ndarray, other: np.ndarray, owners: np.nda
     h, w = owners.shape
     moved = cv2.warpAffine(mask.astype(np.uint8), matrix, (w, h), flags=cv2.INTER_NEAREST) > 0
     visible = moved & (other | (owners <= GROUND))
-    return float((visible & other).sum() / max(visible.sum(), 1))
+    return np.count_nonzero(visible & other) / max(np.count_nonzero(visible), 1)

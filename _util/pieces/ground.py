@@ -20,12 +20,10 @@ _ONE_COLOUR, _LINE_ART = 0.015, 0.4  # of a channel; share of the drawn area in 
 
 def find_ground(pictures: tuple, both: tuple[Segments, Segments]) -> list[np.ndarray]:
     """For each piece of either frame, whether it is ground: mostly unchanged, and touching most sides of the frame."""
-    same = image.difference(*pictures) <= SAME
-    found = []
-    for segments in both:
-        share = np.bincount(segments.labels.ravel(), same.ravel(), len(segments.areas)) / segments.areas
-        found.append((_sides(segments).sum(1) >= _SIDES) & (share >= _STAYS))
-    return found
+    return [
+        (_sides(segments).sum(1) >= _SIDES) & (unchanged / segments.areas >= _STAYS)
+        for segments, unchanged in zip(both, _unchanged(pictures, both), strict=True)
+    ]
 
 
 def find_divided_ground(
@@ -40,9 +38,8 @@ def find_divided_ground(
         colours: of the pieces of either frame, (n, 3), 0 … 255.
         ground: what `find_ground` returned.
     """
-    same, known_colours = image.difference(*pictures) <= SAME, []
-    for segments, of, known in zip(both, colours, ground, strict=True):
-        unchanged = np.bincount(segments.labels.ravel(), same.ravel(), len(segments.areas))
+    known_colours = []
+    for segments, unchanged, of, known in zip(both, _unchanged(pictures, both), colours, ground, strict=True):
         sides, along = _sides(segments), _along_border(segments)
         outer = np.flatnonzero(along)
         alike = _have_one_colour(of[outer, None], of[outer])
@@ -54,6 +51,21 @@ def find_divided_ground(
         known_colours.append(of[is_ground])
     of_ground = np.concatenate(known_colours)
     return [np.any(_have_one_colour(of[:, None], of_ground), 1) for of in colours]
+
+
+def _unchanged(pictures: tuple, both: tuple[Segments, Segments]) -> list[np.ndarray]:
+    """For each piece of either frame, (n,) int64: the number of its pixels that look the same in both frames."""
+    same = image.difference(*pictures) <= SAME
+    return [_count(segments.labels, same, len(segments.areas)) for segments in both]
+
+
+@njit()
+def _count(labels, chosen, count):
+    counts = np.zeros(count, np.int64)
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            counts[labels[y, x]] += chosen[y, x]
+    return counts
 
 
 def _sides(segments: Segments) -> np.ndarray:
@@ -80,8 +92,22 @@ def shows_lines_alone(picture: np.ndarray, segments: Segments, colours: np.ndarr
         return False
     enclosed = (segments.areas < LARGE * segments.labels.size) & ~ground
     paper = colours[ground][segments.areas[ground].argmax()]
-    alike = (np.abs(picture[enclosed[segments.labels]] - paper) <= 255 * _ONE_COLOUR).all(1)
-    return np.count_nonzero(alike) > _LINE_ART * segments.areas[enclosed].sum()
+    alike = _count_alike(picture, segments.labels, enclosed, paper, np.float32(255 * _ONE_COLOUR))
+    return bool(alike > _LINE_ART * segments.areas[enclosed].sum())
+
+
+@njit()
+def _count_alike(picture, labels, chosen, colour, most):
+    """The number of pixels of chosen pieces (n,) bool whose channels differ by so many levels at most from a colour."""
+    count = 0
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            if chosen[labels[y, x]]:
+                is_alike = True
+                for channel in range(3):
+                    is_alike &= abs(np.float32(picture[y, x, channel]) - colour[channel]) <= most
+                count += is_alike
+    return count
 
 
 def core_colours(picture: np.ndarray, segments: Segments) -> np.ndarray:

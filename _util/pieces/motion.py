@@ -60,13 +60,13 @@ class Pieces(NamedTuple):
         h, w = self.owners[0].shape
         matrices = np.stack([self.chains.at(t) for t in times], 1)
         inverse = inverted(self.chains.matrices)
-        found = np.zeros((2, h, w, paths.CHANNELS), np.float32)
+        found = np.zeros((2, paths.CHANNELS, h, w), np.float32)  # as tensors have them
         for i in range(2):
             threads.run(
                 _trace, h, self.owners[i], self.bends[i], matrices, inverse, np.array(times), i, self.layers, found[i]
             )
-            found[i, self.mixed[i], -1] = paths.NOT_DRAWN
-        return found[0], found[1]
+            found[i, -1, self.mixed[i]] = paths.NOT_DRAWN
+        return found[0].transpose(1, 2, 0), found[1].transpose(1, 2, 0)
 
 
 class FittedPieces(NamedTuple):
@@ -298,7 +298,7 @@ def _trace(owners, bends, matrices, inverse, times, frame, layers, found, start,
             owner = owners[y, x]
             if owner < 0:
                 continue
-            found[y, x, 8] = layers[owner]
+            found[8, y, x] = layers[owner]
             if owner == GROUND:
                 continue
             bend_x, bend_y = bends[y, x]
@@ -313,7 +313,7 @@ def _trace(owners, bends, matrices, inverse, times, frame, layers, found, start,
                 t = times[place]
                 p, q = moved(matrices[owner, place], u + t * bend_x, v + t * bend_y)
                 channel = 0 if k == last else 2 * k
-                found[y, x, channel], found[y, x, channel + 1] = p - x, q - y
+                found[channel, y, x], found[channel + 1, y, x] = p - x, q - y
             for k in range(1, last):
-                found[y, x, 2 * k] -= times[k] * found[y, x, 0]
-                found[y, x, 2 * k + 1] -= times[k] * found[y, x, 1]
+                found[2 * k, y, x] -= times[k] * found[0, y, x]
+                found[2 * k + 1, y, x] -= times[k] * found[1, y, x]

@@ -54,7 +54,7 @@ def insides(segments: Segments) -> Outlines:
 def _sample(x: np.ndarray, y: np.ndarray, pieces: np.ndarray, count: int, most: int) -> Outlines:
     """At most so many of the points of each piece, in random order, so that the first of them are a fair sample."""
     order = np.random.default_rng(0).permutation(len(pieces))
-    order = order[np.argsort(pieces[order], kind="stable")]
+    order = order[np.argsort(pieces[order].astype(np.min_scalar_type(count)), kind="stable")]  # faster for small types
     lengths = np.bincount(pieces, minlength=count)
     rank = np.arange(len(pieces)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     order = order[rank < most]

@@ -148,8 +148,10 @@ def _keep_outlines(both: tuple[Segments, Segments]) -> list[np.ndarray]:
     """For each piece of either frame, (n,) bool: whether a piece of the other frame, of any colour, covers the same
     pixels."""
     sizes = [len(segments.areas) for segments in both]
-    labels = [segments.labels.ravel() for segments in both]
-    common = coo_array((np.ones(len(labels[0]), np.int32), labels), sizes).tocsr().tocoo()
+    labels = np.stack([segments.labels.ravel() for segments in both])
+    starts = np.append(0, 1 + np.flatnonzero((labels[:, 1:] != labels[:, :-1]).any(0)))  # of runs of equal pairs
+    lengths = np.diff(starts, append=labels.shape[1])
+    common = coo_array((lengths, labels[:, starts]), sizes).tocsr().tocoo()
     areas = both[0].areas[common.row] + both[1].areas[common.col]
     is_same = common.data > _SAME_OUTLINE * (areas - common.data)
     return [np.bincount(of[is_same], minlength=size) > 0 for of, size in zip(common.coords, sizes, strict=True)]

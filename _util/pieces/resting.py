@@ -71,6 +71,6 @@ def _differ(one, other):
 
 def _pair_of(pieces: np.ndarray, segments: Segments) -> np.ndarray:
     """(h, w): the pair of each pixel, -1 for none, of the pieces (k,) of all pairs."""
-    numbers = np.full(len(segments.areas), -1)
+    numbers = np.full(len(segments.areas), -1, np.int32)
     numbers[pieces] = np.arange(len(pieces))
-    return numbers[segments.labels]
+    return np.take(numbers, segments.labels)

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from _util.compiled import njit
 from _util.pieces import fitting
-from _util.pieces.affine import angles, applied, inverted
+from _util.pieces.affine import angles, applied, inverted, moved
 from _util.pieces.ground import LARGE
 from _util.segmentation import Segments, describe
 from _util.sgm.matching import Matching
@@ -117,15 +118,12 @@ def _unexplained(
         if here.areas[piece] > _LARGEST * h * w or here.areas[piece] < 2 * _SMALLEST * scale**2:
             continue
         x0, y0, x1, y1 = here.boxes[piece].tolist()
-        y, x = np.nonzero(here.labels[y0:y1, x0:x1] == piece)
-        u, v = np.rint(applied(matrices[k], np.stack([x + x0, y + y0], 1))).astype(int).T
-        is_inside = (u >= 0) & (u < w) & (v >= 0) & (v < h)
-        landed = there.labels[v.clip(0, h - 1), u.clip(0, w - 1)]
-        is_lost = is_inside & (landed != match) & ~hiding[landed]
-        if is_lost.sum() < _SMALLEST * scale**2:
-            continue
         lost = np.zeros((y1 - y0, x1 - x0), np.uint8)
-        lost[y[is_lost], x[is_lost]] = 1
+        if (
+            _find_lost(here.labels, there.labels, piece, match, x0, y0, matrices[k], hiding, lost)
+            < _SMALLEST * scale**2
+        ):
+            continue
         cores = cv2.morphologyEx(lost, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
         count, labels = cv2.connectedComponents(cores, connectivity=4)
         for label in range(1, count):
@@ -136,6 +134,26 @@ def _unexplained(
                 mask[y0:y1, x0:x1] = part
                 found.append(_Part(k, mask, int(part.sum())))
     return found
+
+
+@njit()
+def _find_lost(labels, labels_there, piece, match, left, top, motion, hiding, lost):
+    """Mark the pixels of a piece, in its box, that land in the other frame neither on their match nor on what may hide
+    them; returns their number."""
+    h, w = labels_there.shape
+    count = 0
+    for y in range(lost.shape[0]):
+        for x in range(lost.shape[1]):
+            if labels[top + y, left + x] != piece:
+                continue
+            u, v = moved(motion, left + x, top + y)
+            column, row = round(u), round(v)
+            if 0 <= row < h and 0 <= column < w:
+                landed = labels_there[row, column]
+                if landed != match and not hiding[landed]:
+                    lost[y, x] = 1
+                    count += 1
+    return count
 
 
 def _with_pieces(segments: Segments, masks: list[np.ndarray], picture: np.ndarray) -> Segments:
@@ -170,9 +188,9 @@ def _fits(
     """(k, 8), see `fitting.fit`, of k pairs of masks (h, w) of both frames, fitted in the box that holds them."""
     fits = np.zeros((len(masks), 8))
     for fit, pair in zip(fits, masks, strict=True):
-        y, x = np.nonzero(pair[0] | pair[1])
-        corner = np.maximum([x.min() - _MARGIN, y.min() - _MARGIN], 0)
-        box = np.s_[corner[1] : y.max() + 1 + _MARGIN, corner[0] : x.max() + 1 + _MARGIN]
+        x, y, width, height = cv2.boundingRect((pair[0] | pair[1]).view(np.uint8))
+        corner = np.maximum([x - _MARGIN, y - _MARGIN], 0)
+        box = np.s_[corner[1] : y + height + _MARGIN, corner[0] : x + width + _MARGIN]
         (shapes0, one), (shapes1, other) = (
             _shapes(picture, of, mask, box) for picture, of, mask in zip(pictures, both, pair, strict=True)
         )
@@ -216,8 +234,9 @@ def _limb(
     """
     limb = parts[0].mask, parts[1].mask
     bodies = both[0].labels == body[0], both[1].labels == body[1]
+    insides = _inside(pictures[0], bodies[0]), _inside(pictures[1], bodies[1])
     for _ in range(_ROUNDS):
-        limb = _grown(parts, bodies, pictures, fit[:6].reshape(2, 3), of_body)
+        limb = _grown(parts, bodies, insides, fit[:6].reshape(2, 3), of_body)
         if limb is None:
             return None
         (fit,) = _fits(pictures, both, [limb], scale)
@@ -229,17 +248,16 @@ def _limb(
 def _grown(
     parts: tuple[_Part, _Part],
     bodies: tuple[np.ndarray, np.ndarray],
-    pictures: tuple[np.ndarray, np.ndarray],
+    insides: tuple[np.ndarray, np.ndarray],
     motion: np.ndarray,
     of_body: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """The masks (h, w) of a limb in both frames: parts of it, and what else of its body moves with them; None if the
-    parts do not rotate about a joint with the body."""
+    """The masks (h, w) of a limb in both frames: parts of it, and what else of the inside of its body moves with them;
+    None if the parts do not rotate about a joint with the body."""
     joint = _joint(parts[0], bodies[0], motion, of_body)
     if joint is None:
         return None
-    back = inverted(motion[None])[0]
-    inside0, inside1 = (_inside(*of) for of in zip(pictures, bodies, strict=True))
+    back, (inside0, inside1) = inverted(motion[None])[0], insides
     return (
         parts[0].mask | (bodies[0] & (_moved(parts[1].mask, back) | (_moved(inside1, back) & inside0 & joint))),
         parts[1].mask | (bodies[1] & (_moved(parts[0].mask, motion) | (_moved(inside0 & joint, motion) & inside1))),
@@ -268,7 +286,8 @@ def _joint(part: _Part, body: np.ndarray, motion: np.ndarray, of_body: np.ndarra
 def _inside(picture: np.ndarray, body: np.ndarray) -> np.ndarray:
     """(h, w) bool: the pixels of a body that have its colour, so without outlines."""
     colour = np.median(picture[body], 0)
-    return body & (np.abs(picture - colour).max(2) <= _ALIKE)
+    darkest, lightest = np.ceil(colour - _ALIKE).clip(0), np.floor(colour + _ALIKE).clip(max=255)
+    return body & (cv2.inRange(picture, darkest, lightest) > 0)
 
 
 def _moved(mask: np.ndarray, motion: np.ndarray) -> np.ndarray:

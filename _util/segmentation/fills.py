@@ -27,17 +27,22 @@ def fill(lines: np.ndarray) -> tuple[np.ndarray, int]:
         if radius == RADII[0]:
             sizes = np.bincount(fills.ravel(), minlength=components + 1)
             sizes[0] = 0
-            fills[fills != sizes.argmax()] = 0
-            fills[fills > 0] = 1
+            fills = (fills == (sizes.argmax() or -1)).astype(np.int32)
             components = int(components > 0)
-        taken = fills > 0
-        labels[taken] = fills[taken] + count
-        free[taken] = 0
+        _take(fills, count, labels, free)
         count += components
     rest, components = _components(free)
-    left = rest > 0
-    labels[left] = rest[left] + count
+    _take(rest, count, labels, free)
     return labels, count + components
+
+
+@njit()
+def _take(fills, count, labels, free):
+    """Give fills 1, 2, … the labels from `count` + 1 on, where they are no longer free."""
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            if fills[y, x] > 0:
+                labels[y, x], free[y, x] = fills[y, x] + count, 0
 
 
 def _components(mask: np.ndarray) -> tuple[np.ndarray, int]:

@@ -29,7 +29,8 @@ def join(labels: np.ndarray, count: int, lines: np.ndarray, pixels: np.ndarray, 
     _count_colours(labels, pixels, areas, histograms)
     histograms = histograms.cumsum(2, dtype=np.float32).reshape(count + 1, -1)
     grow(labels, np.ones(lines.shape, np.uint8))
-    into = _join_small(labels, areas, histograms, smallest, 2 * len(adjacent(labels)[0]))
+    changes = (labels[:, 1:] != labels[:, :-1]), (labels[1:] != labels[:-1])
+    into = _join_small(labels, areas, histograms, smallest, 2 * sum(map(np.count_nonzero, changes)))
     pieces = into[labels]
     return _join_narrow(pieces, lines, histograms / np.maximum(areas, 1)[:, None])
 

@@ -79,7 +79,8 @@ class SGM:
     ):
         if features == "auto":
             features = best(folder)
-        self.backbone = open_backbone(features, LAYERS, folder).to(device)
+        # Activations take the memory format of the weights, and pooling needs them channels last.
+        self.backbone = open_backbone(features, LAYERS, folder).to(device, memory_format=torch.channels_last)
         self.penalty: Penalty = penalty
         self.style: Style = style
         self.smallest, self.device = smallest, torch.device(device)

@@ -14,8 +14,6 @@ import numpy as np
 from _util import threads
 from _util.compiled import njit
 
-_CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
-
 
 def pool(activations: Sequence[np.ndarray], grids: Sequence[tuple[int, float]], labels: np.ndarray) -> np.ndarray:
     """The features of all pieces of an image; levels are pooled in parallel.
@@ -58,8 +56,12 @@ def _accumulate(level, labels, first_rows, down, first_columns, across, largest,
         for j in range(width):
             count = last = 0
             for y in range(first_rows[i], first_rows[i + 1]):
-                for x in range(first_columns[j], first_columns[j + 1]):
-                    piece = labels[y, x]
+                x = first_columns[j]
+                while x < first_columns[j + 1]:
+                    piece, left, right = labels[y, x], np.float32(0), np.float32(0)
+                    while x < first_columns[j + 1] and labels[y, x] == piece:
+                        left, right = left + (1 - across[x]), right + across[x]
+                        x += 1
                     if count == 0 or present[last] != piece:
                         last = 0
                         while last < count and present[last] != piece:
@@ -68,16 +70,14 @@ def _accumulate(level, labels, first_rows, down, first_columns, across, largest,
                             present[last] = piece
                             weights[last] = 0
                             count += 1
-                    weights[last, 0] += (1 - down[y]) * (1 - across[x])
-                    weights[last, 1] += (1 - down[y]) * across[x]
-                    weights[last, 2] += down[y] * (1 - across[x])
-                    weights[last, 3] += down[y] * across[x]
-            for corner, (below, right) in enumerate(_CORNERS):
-                if i + below < height and j + right < width:
-                    activation = level[i + below, j + right]
-                    for k in range(count):
-                        weight = weights[k, corner]
-                        if weight > 0:
-                            total = sums[present[k]]
-                            for c in range(channels):
-                                total[c] += weight * activation[c]
+                    weights[last, 0] += (1 - down[y]) * left
+                    weights[last, 1] += (1 - down[y]) * right
+                    weights[last, 2] += down[y] * left
+                    weights[last, 3] += down[y] * right
+            below, beside = min(i + 1, height - 1), min(j + 1, width - 1)  # beyond the last one, weights are 0
+            one, two, three, four = level[i, j], level[i, beside], level[below, j], level[below, beside]
+            for k in range(count):
+                total = sums[present[k]]
+                first, second, third, fourth = weights[k, 0], weights[k, 1], weights[k, 2], weights[k, 3]
+                for c in range(channels):
+                    total[c] += first * one[c] + second * two[c] + third * three[c] + fourth * four[c]

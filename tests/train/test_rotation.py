@@ -9,7 +9,7 @@ from _databacks.figures import Figures
 from _train.frame_interpolation import Interpolator, lost_pieces
 from _train.frame_interpolation.choice import choose
 from _train.frame_interpolation.flatness import share_of_change
-from _train.frame_interpolation.lost_pieces import _are_long, _come_off, _compared
+from _train.frame_interpolation.lost_pieces import _are_long, _areas, _come_off, _compared
 from _train.frame_interpolation.rotation import _with_nearest
 from _util import checkpoints, image
 from _util.errors import InputError
@@ -362,7 +362,7 @@ def test_long_pieces_fill_little_of_their_own_square():
     owners = np.full((60, 60), GROUND_PIECE, np.int32)
     owners[5:15, 20:30], owners[5:25, 5:7], owners[40:60, 40:60] = 1, 2, UNKNOWN
     still = still_pieces(np.stack([owners, owners]), np.array([0, 1, 1], np.float32))
-    assert _are_long(still).tolist() == [False, False, True]
+    assert _are_long(still, _areas(still)[0]).tolist() == [False, False, True]
 
 
 def test_a_piece_is_compared_with_all_within_a_pixel_where_nothing_hides_it():

@@ -118,3 +118,16 @@ def test_a_resized_path_of_what_rotates_is_smooth(factor):
     resized = resize(small, large.shape[2:])
     torch.testing.assert_close(resized[0, :, ~rim], large[0, :, ~rim], atol=1e-3, rtol=0)
     assert set(resized[0, 8].unique().tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_what_layers_touch_is_splatted_as_whole_images(layers):
+    values, path = torch.rand(2, 3, 24, 32), 3 * torch.randn(2, paths.CHANNELS, 24, 32)
+    path[:, -1] = paths.NOT_DRAWN
+    for layer in range(layers):
+        path[:, -1, 4 * layer : 20, 6 * layer : 25] = layer
+    source, hidden = SplatSource(values, path, torch.zeros(2, 1, 24, 32)), torch.zeros(2, 1, 24, 32)
+    whole = *splat_in_order(values, path, paths.flow(path)), splat_together(source, hidden, 0.4)
+    with torch.no_grad():
+        parts = *splat_in_order(values, path, paths.flow(path)), splat_together(source, hidden, 0.4)
+    assert all(map(torch.equal, whole, parts))

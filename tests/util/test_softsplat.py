@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from _util.flow import backwarp
-from _util.softsplat import _accumulator, _compose, softsplat, softsplat_with_mask
+from _util.softsplat import _accumulator, _compose, softsplat, softsplat_with_mask, splat_part
 
 ROOT = Path(__file__).parents[2]
 MODES = ("sum", "average", "linear", "softmax")
@@ -274,3 +274,11 @@ def test_several_times_faster_than_scattering(mode, factor):
         finished = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
         measured.append(float(finished.stdout))
     assert max(measured) >= factor
+
+
+def test_a_part_is_splatted_as_in_the_whole_image():
+    values, flow, _ = inputs(h=20, w=30)
+    part, is_inside = (..., slice(3, 15), slice(5, 25)), torch.zeros(20, 30, dtype=torch.bool)
+    is_inside[part] = True
+    whole = softsplat(values, flow.where(is_inside, 1e6), mode="sum")
+    assert torch.equal(splat_part(values[part], flow[part], (5, 3)), whole[part])

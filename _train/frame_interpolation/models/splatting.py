@@ -4,10 +4,13 @@ Softmax splatting (Niklaus and Liu, CVPR 2020) moves each pixel of a frame along
 from the other.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeVar
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,12 +20,13 @@ from _util import paths
 from _util.flow import backwarp
 from _util.lab import rgb_to_lab
 from _util.morphology import opening
-from _util.softsplat import softsplat, softsplat_with_mask
+from _util.softsplat import softsplat, softsplat_with_mask, splat_part
 
 T = TypeVar("T")
 EPSILON = 1e-6  # weight below which a pixel counts as empty
 FULL_WEIGHT = 0.05  # weight from which on a pixel is used as it is, without filling
 _OPAQUE = 0.75  # coverage of a pixel from which on it hides what is behind
+_WHOLE = np.s_[:, :, :, :]  # part of images that is all of them
 _TRUST = 0.3  # factor of the metric along paths, whose depth order already resolves occlusion
 
 
@@ -109,9 +113,9 @@ def times_of(t: float | Tensor, pairs: int, like: Tensor) -> Tensor:
 
 def splat_metric(frame0: Tensor, frame1: Tensor, flow01: Tensor, flow10: Tensor) -> Tensor:
     """How well each pixel agrees with where its flow points, -0.1 · ‖Δ Lab‖: (2b, 1, h, w), frame 0's first."""
-    lab0, lab1 = rgb_to_lab(torch.cat([frame0, frame1])).chunk(2)
-    seen = backwarp(torch.cat([lab1, lab0]), paths.flow(torch.cat([flow01, flow10])), quirk=True)
-    return -0.1 * length(torch.cat([lab0, lab1]) - seen)
+    lab = rgb_to_lab(torch.cat([frame0, frame1]))
+    seen = backwarp(torch.cat(halves(lab)[::-1]), torch.cat([paths.flow(flow01), paths.flow(flow10)]), quirk=True)
+    return -0.1 * length(lab - seen)
 
 
 def length(vectors: Tensor) -> Tensor:
@@ -132,19 +136,50 @@ def splat_in_order(values: Tensor, path: Tensor, way: Tensor) -> tuple[Tensor, T
         Sums (b, c, h, w), and the coverage of each pixel (b, 1, h, w).
     """
     sums, uncovered = torch.zeros_like(values), torch.ones_like(path[:, -1:])
-    for landed in _front_to_back(torch.cat([values, torch.ones_like(values[:, :1])], 1), path, way):
-        sums = sums + uncovered * landed[:, :-1]
-        uncovered = uncovered * (1 - (landed[:, -1:] / _OPAQUE).clamp(max=1))
+    for part, landed in _front_to_back(torch.cat([values, torch.ones_like(values[:, :1])], 1), path, way):
+        shown = uncovered[part]
+        sums = _with_part(sums, part, sums[part] + shown * landed[:, :-1])
+        uncovered = _with_part(uncovered, part, shown * (1 - (landed[:, -1:] / _OPAQUE).clamp(max=1)))
     return sums, 1 - uncovered
 
 
-def _front_to_back(values: Tensor, path: Tensor, way: Tensor) -> Iterator[Tensor]:
-    """The sums (b, c, h, w) of each layer of depth in turn; arguments as of `splat_in_order`."""
+def _front_to_back(values: Tensor, path: Tensor, way: Tensor) -> Iterator[tuple[tuple[slice, ...], Tensor]]:
+    """The sums (b, c, h, w) of each layer of depth in turn; arguments as of `splat_in_order`.
+
+    On the CPU without gradient, these are sums of the part of the images that the layer touches, which is yielded too.
+    """
     order, outside = path[:, -1:].round(), -2.0 - way.shape[3]
-    for layer in reversed(range(paths.LAYERS)):
+    is_whole = values.device.type != "cpu" or torch.is_grad_enabled()
+    layers = range(paths.LAYERS if is_whole else int(order.max()) + 1)
+    for layer in reversed(layers):
         belongs = order == layer
-        if values.is_cuda or belongs.any():  # a GPU would have to be waited for
-            yield softsplat(values, way.where(belongs, outside), mode="sum")
+        if is_whole:
+            if values.is_cuda or belongs.any():  # a GPU would have to be waited for
+                yield _WHOLE, softsplat(values, way.where(belongs, outside), mode="sum")
+        elif part := _touched(belongs, way):
+            corner = part[3].start or 0, part[2].start or 0
+            yield part, splat_part(values[part], way[part].where(belongs[part], outside), corner)
+
+
+def _touched(belongs: Tensor, way: Tensor) -> tuple[slice, ...] | None:
+    """The part of images on the CPU that holds some pixels (b, 1, h, w) bool and where they land; None if empty."""
+    x, y, across, down = cv2.boundingRect(belongs[:, 0].numpy().any(0).view(np.uint8))
+    h, w = way.shape[2:]
+    if not across or (down, across) == (h, w):
+        return _WHOLE if across else None
+    own = np.s_[:, :, y : y + down, x : x + across]
+    ways = way[own].where(belongs[own], 0).nan_to_num()
+    (left, up), (right, low) = ways.amin((0, 2, 3)).clamp(max=0).tolist(), ways.amax((0, 2, 3)).clamp(min=0).tolist()
+    rows = slice(max(0, y + math.floor(up)), min(h, y + down + math.ceil(low) + 1))
+    return np.s_[:, :, rows, max(0, x + math.floor(left)) : min(w, x + across + math.ceil(right) + 1)]
+
+
+def _with_part(whole: Tensor, part: tuple[slice, ...], values: Tensor) -> Tensor:
+    """A tensor with other values in a part; if that is not all of it, it is changed in place."""
+    if values.shape == whole.shape:
+        return values
+    whole[part] = values
+    return whole
 
 
 def _splatted(source: SplatSource, way: Tensor) -> tuple[Tensor, Tensor]:
@@ -173,15 +208,17 @@ def splat_together(source: SplatSource, hidden: Tensor, t: float | Tensor) -> Te
     times = torch.cat([times, 1 - times])
     weights = (_TRUST * source.metric).exp()
     weighted = torch.cat([source.values * weights, weights, hidden, torch.ones_like(weights)], 1)
-    sums, uncovered = torch.zeros_like(source.values.chunk(2)[0]), torch.ones_like(times.chunk(2)[0])
-    for landed in _front_to_back(weighted, source.flow, paths.at(source.flow, times)):
+    sums, uncovered = torch.zeros_like(source.values.chunk(2)[0]), torch.ones_like(hidden.chunk(2)[0])
+    for part, landed in _front_to_back(weighted, source.flow, paths.at(source.flow, times)):
         alone_there, cover = (landed[:, -2:] / _OPAQUE).clamp(max=1).split(1, 1)
         means = landed[:, :-3] / landed[:, -3:-2].clamp(min=EPSILON)
         (mean0, mean1), (near0, near1) = halves(means), halves((1 - times) * cover)
         mean = (near0 * mean0 + near1 * mean1) / (near0 + near1).clamp(min=EPSILON)
         alone0, alone1 = halves(times * alone_there)
-        most = uncovered * (near0 + near1 + alone0 + alone1).minimum(torch.maximum(*halves(cover)))
-        sums, uncovered = sums + most * mean, uncovered - most
+        shown = uncovered[part]
+        most = shown * (near0 + near1 + alone0 + alone1).minimum(torch.maximum(*halves(cover)))
+        sums = _with_part(sums, part, sums[part] + most * mean)
+        uncovered = _with_part(uncovered, part, shown - most)
     return sums
 
 
