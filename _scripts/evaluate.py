@@ -14,16 +14,18 @@ import contextlib
 import re
 import shlex
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from _databacks import sources
 from _train.frame_interpolation import methods
 from _train.frame_interpolation.methods import FLOWS, METRICS, PUBLISHED, SYNTHESES
-from _util import command, device, tables
+from _util import command, device, tables, torchrun
 
 UNSEEN, BATCHES = 2**20, 16  # a seed that training does not use, and how much of it
 TOONS = ["toons"]
 OF_TOONS = "flow", "device", "precision", "checkpoints"  # options
+TIMEOUT = timedelta(days=7)  # processes may finish at very different times
 
 
 def parse() -> argparse.Namespace:
@@ -152,10 +154,11 @@ def main() -> None:
 
 
 def judge(arguments: argparse.Namespace) -> None:
+    import torch.distributed
+
     from _train.frame_interpolation.evaluation import candidates, judging
     from _train.frame_interpolation.evaluation.items import Items
     from _train.frame_interpolation.evaluation.measures import Measures
-    from _train.frame_interpolation.training.processes import Processes
     from _util.errors import InputError
     from _util.files import require_outside
     from _util.locks import holding
@@ -163,13 +166,14 @@ def judge(arguments: argparse.Namespace) -> None:
     items = Items(arguments.data, arguments.split, arguments.annotations)
     if arguments.strict and items.shortages:
         raise InputError(items.shortages[0])
-    processes = Processes()
+    if torchrun.count() > 1:
+        torch.distributed.init_process_group("gloo", timeout=TIMEOUT)
     if not arguments.compare:
         methods.find("flow", FLOWS, arguments.flow, ("auto", candidates.PRECOMPUTED))
         methods.find("synthesis", SYNTHESES, arguments.synthesis)
     words = arguments.compare or ["blend" if arguments.baseline else f"{arguments.flow}+{arguments.synthesis}"]
     options = {
-        "device": processes.device(arguments.device),
+        "device": device_by_rank(arguments.device),
         "precision": arguments.precision,
         "folder": arguments.checkpoints,
     }
@@ -200,7 +204,7 @@ def judge(arguments: argparse.Namespace) -> None:
     if arguments.report:
         require_outside(arguments.report, items.source.path, "choose another --report")
     with holding(out, *([arguments.report] if arguments.report else [])):
-        report_on(arguments, out, settings, items, measures, judged_methods, processes)
+        report_on(arguments, out, settings, items, measures, judged_methods)
 
 
 def refuse_overwriting(out: Path, table: Path | None, items, judged_methods) -> None:
@@ -238,10 +242,19 @@ def refuse_one_time(arguments: argparse.Namespace, judged_methods) -> None:
         raise InputError(f"--{option} needs frames at several times; {method.name} has one of each item, leave it out.")
 
 
-def report_on(
-    arguments: argparse.Namespace, out: Path, settings: dict, items, measures, judged_methods, processes
-) -> None:
+def device_by_rank(name: str) -> str:
+    """The device of this name; for "auto" and "cuda" with several processes, GPUs are assigned by local rank."""
+    import torch
+
+    if torchrun.count() == 1 or name not in ("auto", "cuda") or not torch.cuda.is_available():
+        return name
+    return f"cuda:{torchrun.local_rank() % torch.cuda.device_count()}"
+
+
+def report_on(arguments: argparse.Namespace, out: Path, settings: dict, items, measures, judged_methods) -> None:
     """Judge, and write, print and show what was found; `settings` are what scores depend on besides the code."""
+    import torch.distributed
+
     from _train.frame_interpolation.evaluation import comparison, judging
     from _train.frame_interpolation.evaluation.items import is_keyframes
     from _train.frame_interpolation.evaluation.pages.report import Report
@@ -253,8 +266,9 @@ def report_on(
     report = None
     if arguments.report:
         report = Report(arguments.report, title, measures.higher_is_better, names, gathered.run)
-    judged = judging.judge(items, judged_methods, measures, gathered, processes, report, arguments.strict)
-    processes.leave()
+    judged = judging.judge(items, judged_methods, measures, gathered, report, arguments.strict)
+    if torchrun.count() > 1:
+        torch.distributed.destroy_process_group()
     if judged is None:
         return
     metrics = list(measures.higher_is_better)
