@@ -3,7 +3,6 @@
 Counts of preferences are (m, m) arrays; `wins[i, j]` is how often i was preferred to j.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -90,20 +89,12 @@ def agreement(counts: np.ndarray) -> float:
     return float(alike.mean()) if len(alike) else np.nan
 
 
-def fleiss_kappa(counts: np.ndarray) -> float:
+def fleiss_kappa(*groups: np.ndarray) -> float:
     """Agreement above chance (Fleiss, 1971), over subjects judged by at least two people.
 
     Subjects may have different numbers of judgements. NaN if there are no such subjects or chance agreement is 1.
-
-    Args:
-        counts: as of `agreement`.
-    """
-    return pooled_kappa([counts])
-
-
-def pooled_kappa(groups: Sequence[np.ndarray]) -> float:
-    """`fleiss_kappa` of groups of subjects that have categories of their own, such as pairs of methods: agreement by
-    chance is that within each group.
+    Agreement by chance is that within each group of subjects that have categories of their own, such as pairs of
+    methods.
 
     Args:
         groups: of each group, counts as of `agreement`.
