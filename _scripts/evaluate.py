@@ -12,7 +12,6 @@ given again; torchrun --nproc-per-node N -m _scripts.evaluate … shares the wor
 import argparse
 import contextlib
 import re
-import shlex
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -291,8 +290,7 @@ def write_tables(path: Path, title: str, count: int, shown: list[list[dict[str, 
     from _util.counts import counted
     from _util.files import write_text
 
-    words = [*command.name("_scripts.evaluate").split(), *sys.argv[1:]]
-    parts = [f"# {title}: {counted(count, 'item')}", f"`{shlex.join(words)}`"]
+    parts = [f"# {title}: {counted(count, 'item')}", f"`{command.as_typed('_scripts.evaluate')}`"]
     parts += [tables.markdown(rows) for rows in shown if rows]
     write_text(path, "\n\n".join(parts) + "\n")
 

@@ -9,6 +9,7 @@ import itertools
 import math
 import operator
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -35,6 +36,11 @@ def set_name(name: str) -> None:
 def name(module: str) -> str:
     """The command that runs a module: `python -m _scripts.evaluate`, or the name set by `set_name`."""
     return _name or _PYTHON + module
+
+
+def as_typed(module: str) -> str:
+    """The command line of this process, which runs a module."""
+    return shlex.join([*name(module).split(), *sys.argv[1:]])
 
 
 def line(module: str) -> str:
