@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from _train.frame_interpolation import methods
 from _train.frame_interpolation.choice import choose
 from _util import command, device, weights
-from _util.command import number, whole
+from _util.command import number, reading, whole
 
 if TYPE_CHECKING:
     from _databacks.extraction import ExtractionOptions, FlowEstimator
@@ -47,7 +47,7 @@ def parse(stage: str, description: str) -> argparse.Namespace:
 
     size_help = "height, to which larger videos are scaled down; WIDTHxHEIGHT, scaled and cropped; or source"
     default = {ENCODE: "1080", IMAGES: "960x540"}.get(stage)
-    add((ENCODE, IMAGES), "--size", f"{size_help} (default: {default})", type=_size)
+    add((ENCODE, IMAGES), "--size", f"{size_help} (default: {default})", type=reading(_size))
     add((ENCODE,), "--codec", "h264 or hevc (default: h264)", choices=["h264", "hevc"])
     add((ENCODE,), "--crf", "quality, 0 (best) to 51 (worst) (default: 18)", type=whole(0, 51), metavar="N")
     add((FILTER, FLOWS), "--flow", "dis, multidis, sgm+dis, rfr, … or auto, the best (default: dis)", default="dis")
@@ -91,19 +91,16 @@ def add_thresholds(parser: argparse.ArgumentParser | argparse._ArgumentGroup, sh
 
 def thresholds(arguments: argparse.Namespace) -> dict[str, float]:
     """The thresholds that were given."""
-    return {name: value for name in _THRESHOLDS if (value := getattr(arguments, name)) is not None}
+    return command.given(arguments, _THRESHOLDS)
 
 
 def options(arguments: argparse.Namespace, flow: str | None = None) -> "ExtractionOptions":
     """What was chosen; `flow` is the name of the estimator in use."""
     from _databacks.extraction import ExtractionOptions
 
-    given = {name: value for name, value in vars(arguments).items() if value is not None}
-    chosen: dict[str, Any] = {
-        name: given[name] for name in ExtractionOptions.__dataclass_fields__ if name in given and name != "flow"
-    }
-    if "size" in given:
-        chosen["video_size"] = chosen["image_size"] = given["size"][0]
+    chosen = command.given(arguments, set(ExtractionOptions.__dataclass_fields__) - {"flow"})
+    if arguments.size is not None:
+        chosen["video_size"] = chosen["image_size"] = arguments.size[0]
     chosen["thresholds"] = thresholds(arguments)
     if flow:
         chosen["flow"] = flow
@@ -155,9 +152,5 @@ def flow_estimator(arguments: argparse.Namespace) -> tuple[str, "FlowEstimator"]
 
 def _size(text: str) -> tuple[Any]:
     from _databacks.extraction.options import parse_size
-    from _util.errors import InputError
 
-    try:
-        return (parse_size(text),)
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    return (parse_size(text),)
