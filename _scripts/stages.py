@@ -113,10 +113,10 @@ def check_flow(arguments: argparse.Namespace) -> None:
     device.check_name(arguments.device)
     is_simple = arguments.device in ("auto", "cpu") and arguments.precision == "auto"
     if not is_simple or chosen is None or methods.FLOWS[chosen].weights:
-        flow_estimator(arguments)
+        flow_estimator(arguments.flow, arguments.device, arguments.precision, arguments.checkpoints)
 
 
-def flow_estimator(arguments: argparse.Namespace) -> tuple[str, "FlowEstimator"]:
+def flow_estimator(flow: str, device: str, precision: str, checkpoints: Path | None) -> tuple[str, "FlowEstimator"]:
     """What identifies the estimator that was chosen, and the estimator, which takes frames on the CPU.
 
     The former is a line of its name, a digest of its weights if it has any, and the precision if that was chosen.
@@ -128,11 +128,11 @@ def flow_estimator(arguments: argparse.Namespace) -> tuple[str, "FlowEstimator"]
 
     from _train.frame_interpolation import flows
     from _train.frame_interpolation.interpolator import Interpolator
-    from _util import checkpoints, paths, runs
+    from _util import paths, runs
     from _util.flow import Flows
 
-    folder = arguments.checkpoints or checkpoints.FOLDER
-    interpolator = Interpolator(arguments.flow, "splat", arguments.device, arguments.precision, folder)
+    folder = checkpoints or weights.FOLDER
+    interpolator = Interpolator(flow, "splat", device, precision, folder)
     name, estimator = interpolator.flow, interpolator.pipeline.estimator
     assert name is not None  # as splatting needs an estimator
     assert estimator is not None
@@ -142,11 +142,11 @@ def flow_estimator(arguments: argparse.Namespace) -> tuple[str, "FlowEstimator"]
         frames = frame0.to(interpolator.device), frame1.to(interpolator.device)
         return Flows(*map(paths.flow, flows.at_moderate_size(estimator, *frames)))
 
-    identity, weights = [name], {key: runs.digest(path) for key, path in flows.weights_of(name, folder).items()}
-    if weights:
-        identity.append(runs.digest_of(weights)[:16])
-    if arguments.precision != "auto":
-        identity.append(arguments.precision)
+    identity, digests = [name], {key: runs.digest(path) for key, path in flows.weights_of(name, folder).items()}
+    if digests:
+        identity.append(runs.digest_of(digests)[:16])
+    if precision != "auto":
+        identity.append(precision)
     return " ".join(identity), estimate
 
 
