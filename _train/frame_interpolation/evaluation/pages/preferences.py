@@ -52,11 +52,9 @@ def bradley_terry(wins: np.ndarray) -> tuple[list[Interval], bool]:
         difference = s[:, None] - s[None]
         return difference, np.exp(-np.logaddexp(0, -difference))
 
-    def cost(free: np.ndarray) -> float:
-        return float((wins * np.logaddexp(0, -chances(free)[0])).sum())
-
-    def gradient(free: np.ndarray) -> np.ndarray:
-        return (games * chances(free)[1] - wins).sum(1)[1:]
+    def cost(free: np.ndarray) -> tuple[float, np.ndarray]:
+        difference, p = chances(free)
+        return float((wins * np.logaddexp(0, -difference)).sum()), (games * p - wins).sum(1)[1:]
 
     def information(free: np.ndarray) -> np.ndarray:
         p = chances(free)[1]
@@ -66,7 +64,7 @@ def bradley_terry(wins: np.ndarray) -> tuple[list[Interval], bool]:
     found = optimize.minimize(
         cost,
         np.zeros(count - 1),
-        jac=gradient,
+        jac=True,
         hess=lambda free: information(free)[1:, 1:],
         method="trust-exact",
         options={"gtol": 1e-10},
