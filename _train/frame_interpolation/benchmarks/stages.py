@@ -1,8 +1,7 @@
 """Time and memory of each stage of interpolating two frames, against the reference implementation.
 
-Each runs in its own process, on the same device: the baseline with PyTorch's default settings, the project as its
-scripts run it. Both use the same seeded weights of RFR, SoftsplatLite and DTM, and the same frames. The baseline runs
-in exact fp32, without TF32.
+Each runs in its own process, on the same device: the baseline in exact fp32, without TF32, the project as its scripts
+run it. Both use the same seeded weights of RFR, SoftsplatLite and DTM, and the same frames.
 """
 
 import contextlib
