@@ -42,6 +42,29 @@ def parse() -> argparse.Namespace:
         f"toons, to evaluate --flow against exact flow. Kinds: {sources.summaries()}",
     )
     parser.add_argument("--split", choices=["test", "train"], default="test", help="of ATD-12K (default: test)")
+    add_methods(parser)
+    add_measures(parser)
+    parser.add_argument("--report", type=Path, metavar="DIR", help="also write an HTML page that shows every item")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="also write the tables in Markdown")
+    parser.add_argument("--strict", action="store_true", help="stop at the first damaged item")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="scores of every item as CSV (default: _data/evaluation/….csv)"
+    )
+    arguments = parser.parse_args()
+    refuse_ignored(parser, arguments)
+    for name in ("out", "table"):
+        path = getattr(arguments, name)
+        if path and not path.parent.is_dir():
+            parser.error(f"--{name}: there is no folder {path.parent}")
+        if path and path.is_dir():
+            parser.error(f"--{name}: {path} is a folder")
+    if arguments.out and arguments.table and arguments.out.resolve() == arguments.table.resolve():
+        parser.error(f"--out and --table are the same file, {arguments.out}; choose another for one of them")
+    return arguments
+
+
+def add_methods(parser: argparse.ArgumentParser) -> None:
+    """Add what is evaluated."""
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--compare",
@@ -74,6 +97,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--checkpoints", "--checkpoint", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)"
     )
+
+
+def add_measures(parser: argparse.ArgumentParser) -> None:
+    """Add what is measured."""
     parser.add_argument(
         "--protocol",
         choices=["paper", "standard"],
@@ -107,23 +134,6 @@ def parse() -> argparse.Namespace:
         action="store_true",
         help="also report, at four times the frame rate, how uneven motion is and how much lines flicker",
     )
-    parser.add_argument("--report", type=Path, metavar="DIR", help="also write an HTML page that shows every item")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="also write the tables in Markdown")
-    parser.add_argument("--strict", action="store_true", help="stop at the first damaged item")
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="scores of every item as CSV (default: _data/evaluation/….csv)"
-    )
-    arguments = parser.parse_args()
-    refuse_ignored(parser, arguments)
-    for name in ("out", "table"):
-        path = getattr(arguments, name)
-        if path and not path.parent.is_dir():
-            parser.error(f"--{name}: there is no folder {path.parent}")
-        if path and path.is_dir():
-            parser.error(f"--{name}: {path} is a folder")
-    if arguments.out and arguments.table and arguments.out.resolve() == arguments.table.resolve():
-        parser.error(f"--out and --table are the same file, {arguments.out}; choose another for one of them")
-    return arguments
 
 
 def refuse_ignored(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
