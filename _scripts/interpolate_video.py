@@ -200,16 +200,12 @@ def require_source(source: Path) -> None:
         raise InputError(f"There is no video {source}.")
 
 
-def main() -> None:
-    arguments = parse()
-    drawing.check(arguments)
+def jobs_of(arguments: argparse.Namespace) -> "tuple[list[VideoJob], bool]":
+    """The videos to make, and whether they are a batch, in which those that are made already are kept."""
     first, *others = arguments.sources
     if not others:
         require_source(first)
-    from _train.frame_interpolation.interpolator import Interpolator
-    from _train.frame_interpolation.methods import SYNTHESES
     from _train.frame_interpolation.video import batch
-    from _train.frame_interpolation.video.interpolate import already_made, open_source
 
     is_batch = bool(others or arguments.suffix or batch.videos_of(first)) or (
         arguments.is_folder and batch.is_video(first)
@@ -217,12 +213,25 @@ def main() -> None:
     jobs = [batch.VideoJob(first, arguments.out)]
     if is_batch:
         jobs = batch.plan(batch.find(arguments.sources), arguments.out, arguments.suffix)
-        arguments.resume = arguments.resume or not arguments.overwrite
     read, written = arguments.scene_list, arguments.write_scene_list
     if read and written and files.resolved(read) == files.resolved(written):
         raise InputError(f"{written} is the list of scenes that is read; choose another name for the one to write.")
-    if len(jobs) > 1 and (arguments.scene_list or arguments.write_scene_list):
+    if len(jobs) > 1 and (read or written):
         raise InputError("A list of scenes belongs to one video; interpolate that one alone.")
+    return jobs, is_batch
+
+
+def main() -> None:
+    arguments = parse()
+    drawing.check(arguments)
+    jobs, is_batch = jobs_of(arguments)
+    if is_batch:
+        arguments.resume = arguments.resume or not arguments.overwrite
+    from _train.frame_interpolation.interpolator import Interpolator
+    from _train.frame_interpolation.methods import SYNTHESES
+    from _train.frame_interpolation.video import batch
+    from _train.frame_interpolation.video.interpolate import already_made, open_source
+
     options = options_of(arguments, jobs[0].source)
 
     @functools.cache
