@@ -181,7 +181,7 @@ class PublishedStages:
         self.flows = flows.at_moderate_size(both, *self.frames)
 
     def prepare(self) -> None:
-        pass
+        """Do nothing; the published computation shares nothing between times."""
 
     def frame(self, t: float) -> Tensor:
         frame0, frame1 = self.frames
