@@ -266,7 +266,7 @@ def test_no_time_left(monkeypatch, tmp_path):
 def test_the_program_of_a_process(monkeypatch, capsys):
     section = gpu.SECTIONS["toons"]._replace(measure=lambda settings: [{}] if settings == SETTINGS else [])
     monkeypatch.setitem(gpu.SECTIONS, "toons", section)
-    monkeypatch.setattr("sys.argv", ["-c", "toons", json.dumps(SETTINGS, default=str)])
+    monkeypatch.setattr("sys.argv", ["-c", "toons", json.dumps(SETTINGS._asdict(), default=str)])
     exec(gpu.PROGRAM)
     rows, table = json.loads(capsys.readouterr().out)
     assert rows == [{}]
