@@ -10,7 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 
 CLEAN = ("_util", "_train/frame_interpolation/models")
-ALLOWED = 2
+ALLOWED = 1
 PYRIGHT = (sys.executable, "-m", "pyright")
 
 

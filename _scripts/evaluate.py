@@ -12,18 +12,19 @@ given again; torchrun --nproc-per-node N -m _scripts.evaluate … shares the wor
 import argparse
 import contextlib
 import re
-import shlex
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from _databacks import sources
 from _train.frame_interpolation import methods
 from _train.frame_interpolation.methods import FLOWS, METRICS, PUBLISHED, SYNTHESES
-from _util import command, device, tables
+from _util import command, device, tables, torchrun
 
 UNSEEN, BATCHES = 2**20, 16  # a seed that training does not use, and how much of it
 TOONS = ["toons"]
 OF_TOONS = "flow", "device", "precision", "checkpoints"  # options
+TIMEOUT = timedelta(days=7)  # processes may finish at very different times
 
 
 def parse() -> argparse.Namespace:
@@ -41,6 +42,29 @@ def parse() -> argparse.Namespace:
         f"toons, to evaluate --flow against exact flow. Kinds: {sources.summaries()}",
     )
     parser.add_argument("--split", choices=["test", "train"], default="test", help="of ATD-12K (default: test)")
+    add_methods(parser)
+    add_measures(parser)
+    parser.add_argument("--report", type=Path, metavar="DIR", help="also write an HTML page that shows every item")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="also write the tables in Markdown")
+    parser.add_argument("--strict", action="store_true", help="stop at the first damaged item")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="scores of every item as CSV (default: _data/evaluation/….csv)"
+    )
+    arguments = parser.parse_args()
+    refuse_ignored(parser, arguments)
+    for name in ("out", "table"):
+        path = getattr(arguments, name)
+        if path and not path.parent.is_dir():
+            parser.error(f"--{name}: there is no folder {path.parent}")
+        if path and path.is_dir():
+            parser.error(f"--{name}: {path} is a folder")
+    if arguments.out and arguments.table and arguments.out.resolve() == arguments.table.resolve():
+        parser.error(f"--out and --table are the same file, {arguments.out}; choose another for one of them")
+    return arguments
+
+
+def add_methods(parser: argparse.ArgumentParser) -> None:
+    """Add what is evaluated."""
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--compare",
@@ -73,6 +97,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--checkpoints", "--checkpoint", type=Path, metavar="DIR", help="folder of weights (default: checkpoints)"
     )
+
+
+def add_measures(parser: argparse.ArgumentParser) -> None:
+    """Add what is measured."""
     parser.add_argument(
         "--protocol",
         choices=["paper", "standard"],
@@ -106,23 +134,6 @@ def parse() -> argparse.Namespace:
         action="store_true",
         help="also report, at four times the frame rate, how uneven motion is and how much lines flicker",
     )
-    parser.add_argument("--report", type=Path, metavar="DIR", help="also write an HTML page that shows every item")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="also write the tables in Markdown")
-    parser.add_argument("--strict", action="store_true", help="stop at the first damaged item")
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="scores of every item as CSV (default: _data/evaluation/….csv)"
-    )
-    arguments = parser.parse_args()
-    refuse_ignored(parser, arguments)
-    for name in ("out", "table"):
-        path = getattr(arguments, name)
-        if path and not path.parent.is_dir():
-            parser.error(f"--{name}: there is no folder {path.parent}")
-        if path and path.is_dir():
-            parser.error(f"--{name}: {path} is a folder")
-    if arguments.out and arguments.table and arguments.out.resolve() == arguments.table.resolve():
-        parser.error(f"--out and --table are the same file, {arguments.out}; choose another for one of them")
-    return arguments
 
 
 def refuse_ignored(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
@@ -152,10 +163,11 @@ def main() -> None:
 
 
 def judge(arguments: argparse.Namespace) -> None:
+    import torch.distributed
+
     from _train.frame_interpolation.evaluation import candidates, judging
     from _train.frame_interpolation.evaluation.items import Items
     from _train.frame_interpolation.evaluation.measures import Measures
-    from _train.frame_interpolation.training.processes import Processes
     from _util.errors import InputError
     from _util.files import require_outside
     from _util.locks import holding
@@ -163,13 +175,14 @@ def judge(arguments: argparse.Namespace) -> None:
     items = Items(arguments.data, arguments.split, arguments.annotations)
     if arguments.strict and items.shortages:
         raise InputError(items.shortages[0])
-    processes = Processes()
+    if torchrun.count() > 1:
+        torch.distributed.init_process_group("gloo", timeout=TIMEOUT)
     if not arguments.compare:
         methods.find("flow", FLOWS, arguments.flow, ("auto", candidates.PRECOMPUTED))
         methods.find("synthesis", SYNTHESES, arguments.synthesis)
     words = arguments.compare or ["blend" if arguments.baseline else f"{arguments.flow}+{arguments.synthesis}"]
     options = {
-        "device": processes.device(arguments.device),
+        "device": device_by_rank(arguments.device),
         "precision": arguments.precision,
         "folder": arguments.checkpoints,
     }
@@ -200,7 +213,7 @@ def judge(arguments: argparse.Namespace) -> None:
     if arguments.report:
         require_outside(arguments.report, items.source.path, "choose another --report")
     with holding(out, *([arguments.report] if arguments.report else [])):
-        report_on(arguments, out, settings, items, measures, judged_methods, processes)
+        report_on(arguments, out, settings, items, measures, judged_methods)
 
 
 def refuse_overwriting(out: Path, table: Path | None, items, judged_methods) -> None:
@@ -238,10 +251,19 @@ def refuse_one_time(arguments: argparse.Namespace, judged_methods) -> None:
         raise InputError(f"--{option} needs frames at several times; {method.name} has one of each item, leave it out.")
 
 
-def report_on(
-    arguments: argparse.Namespace, out: Path, settings: dict, items, measures, judged_methods, processes
-) -> None:
+def device_by_rank(name: str) -> str:
+    """The device of this name; for "auto" and "cuda" with several processes, GPUs are assigned by local rank."""
+    import torch
+
+    if torchrun.count() == 1 or name not in ("auto", "cuda") or not torch.cuda.is_available():
+        return name
+    return f"cuda:{torchrun.local_rank() % torch.cuda.device_count()}"
+
+
+def report_on(arguments: argparse.Namespace, out: Path, settings: dict, items, measures, judged_methods) -> None:
     """Judge, and write, print and show what was found; `settings` are what scores depend on besides the code."""
+    import torch.distributed
+
     from _train.frame_interpolation.evaluation import comparison, judging
     from _train.frame_interpolation.evaluation.items import is_keyframes
     from _train.frame_interpolation.evaluation.pages.report import Report
@@ -253,8 +275,9 @@ def report_on(
     report = None
     if arguments.report:
         report = Report(arguments.report, title, measures.higher_is_better, names, gathered.run)
-    judged = judging.judge(items, judged_methods, measures, gathered, processes, report, arguments.strict)
-    processes.leave()
+    judged = judging.judge(items, judged_methods, measures, gathered, report, arguments.strict)
+    if torchrun.count() > 1:
+        torch.distributed.destroy_process_group()
     if judged is None:
         return
     metrics = list(measures.higher_is_better)
@@ -277,8 +300,7 @@ def write_tables(path: Path, title: str, count: int, shown: list[list[dict[str, 
     from _util.counts import counted
     from _util.files import write_text
 
-    words = [*command.name("_scripts.evaluate").split(), *sys.argv[1:]]
-    parts = [f"# {title}: {counted(count, 'item')}", f"`{shlex.join(words)}`"]
+    parts = [f"# {title}: {counted(count, 'item')}", f"`{command.as_typed('_scripts.evaluate')}`"]
     parts += [tables.markdown(rows) for rows in shown if rows]
     write_text(path, "\n\n".join(parts) + "\n")
 

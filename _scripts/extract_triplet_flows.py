@@ -12,7 +12,7 @@ def main() -> None:
     arguments = stages.parse(stages.FLOWS, "Estimate the flow between the first and the last frame of each triplet.")
     from _databacks.extraction.flows import extract_triplet_flows
 
-    name, flow = stages.flow_estimator(arguments)
+    name, flow = stages.flow_estimator(arguments.flow, arguments.device, arguments.precision, arguments.checkpoints)
     with holding(arguments.out):
         extract_triplet_flows(arguments.out, flow, stages.options(arguments, name))
 

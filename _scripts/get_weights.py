@@ -15,7 +15,7 @@ from pathlib import Path
 
 from _util import command, weights
 from _util.errors import InputError
-from _util.files import make_folder, replacing
+from _util.files import make_folder, write_bytes
 from _util.runs import digest
 
 
@@ -52,8 +52,7 @@ def main() -> None:
         raise InputError(f"{path} holds other weights; add --overwrite to replace them, or move them away.")
     content = fetch(hosted)
     make_folder(path.parent)
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    write_bytes(path, content)
     print(f"{path}: {len(content) / 1e6:.1f} MB")
 
 

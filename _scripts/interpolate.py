@@ -160,8 +160,7 @@ def add_guides(parser: argparse.ArgumentParser) -> None:
 
 def timing_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options of timing that were given, as keywords of `timing.plan`."""
-    names = ("between", "ticks", "ease", "on", "chart")
-    return {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    return command.given(arguments, ("between", "ticks", "ease", "on", "chart"))
 
 
 def is_sequence(arguments: argparse.Namespace) -> bool:

@@ -9,15 +9,15 @@ import argparse
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from _scripts import drawing
 from _train.frame_interpolation.video.excerpt import Excerpt, parse_crop, parse_scale, parse_still, parse_time
 from _util import command, files, sequences
-from _util.command import number, rate
+from _util.command import number, rate, reading
 from _util.counts import counted
 from _util.errors import InputError
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from _train.frame_interpolation.video.interpolate import Options, PairInterpolator, Summary
 
     Create = Callable[[], tuple[PairInterpolator, dict[str, Any]]]
-
-T = TypeVar("T")
 
 
 def parse() -> argparse.Namespace:
@@ -190,23 +188,6 @@ def add_excerpt(parser: argparse.ArgumentParser) -> None:
     add("--side-by-side", action="store_true", help="show IN on the left of what is made")
 
 
-def reading(parse: Callable[[str], T]) -> Callable[[str], T]:
-    """A type of `add_argument` of a function that raises ValueError."""
-
-    def convert(text: str) -> T:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return convert
-
-
-def given(arguments: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
-    """The arguments of these names that were given, or have defaults."""
-    return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
-
-
 def method_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """How frames are drawn, as keywords of `Interpolator`."""
     matching = {"matching": arguments.matching} if arguments.matching != "off" else {}
@@ -219,16 +200,12 @@ def require_source(source: Path) -> None:
         raise InputError(f"There is no video {source}.")
 
 
-def main() -> None:
-    arguments = parse()
-    drawing.check(arguments)
+def jobs_of(arguments: argparse.Namespace) -> "tuple[list[VideoJob], bool]":
+    """The videos to make, and whether they are a batch, in which those that are made already are kept."""
     first, *others = arguments.sources
     if not others:
         require_source(first)
-    from _train.frame_interpolation.interpolator import Interpolator
-    from _train.frame_interpolation.methods import SYNTHESES
     from _train.frame_interpolation.video import batch
-    from _train.frame_interpolation.video.interpolate import already_made, open_source
 
     is_batch = bool(others or arguments.suffix or batch.videos_of(first)) or (
         arguments.is_folder and batch.is_video(first)
@@ -236,12 +213,25 @@ def main() -> None:
     jobs = [batch.VideoJob(first, arguments.out)]
     if is_batch:
         jobs = batch.plan(batch.find(arguments.sources), arguments.out, arguments.suffix)
-        arguments.resume = arguments.resume or not arguments.overwrite
     read, written = arguments.scene_list, arguments.write_scene_list
     if read and written and files.resolved(read) == files.resolved(written):
         raise InputError(f"{written} is the list of scenes that is read; choose another name for the one to write.")
-    if len(jobs) > 1 and (arguments.scene_list or arguments.write_scene_list):
+    if len(jobs) > 1 and (read or written):
         raise InputError("A list of scenes belongs to one video; interpolate that one alone.")
+    return jobs, is_batch
+
+
+def main() -> None:
+    arguments = parse()
+    drawing.check(arguments)
+    jobs, is_batch = jobs_of(arguments)
+    if is_batch:
+        arguments.resume = arguments.resume or not arguments.overwrite
+    from _train.frame_interpolation.interpolator import Interpolator
+    from _train.frame_interpolation.methods import SYNTHESES
+    from _train.frame_interpolation.video import batch
+    from _train.frame_interpolation.video.interpolate import already_made, open_source
+
     options = options_of(arguments, jobs[0].source)
 
     @functools.cache
@@ -281,8 +271,8 @@ def options_of(arguments: argparse.Namespace, source: Path) -> "Options":
     """What is to be made; of this source, if a list of its scenes is read."""
     from _train.frame_interpolation.video.interpolate import Options, open_source
 
-    options = Options(**given(arguments, Options._fields))._replace(
-        excerpt=Excerpt(**given(arguments, Excerpt._fields)),
+    options = Options(**command.given(arguments, Options._fields))._replace(
+        excerpt=Excerpt(**command.given(arguments, Excerpt._fields)),
         still=tuple(arguments.still) if arguments.still else None,
     )
     if arguments.slowness and not arguments.fps and not arguments.times_fps:

@@ -85,12 +85,7 @@ def parse() -> argparse.Namespace:
 
 def create_flow(flow: str, device: str, precision: str, checkpoints: Path | None):
     """The flow estimator that was asked for, in the process that needs it."""
-    return _flow(flow, device, precision, checkpoints)[1]
-
-
-def _flow(flow: str, device: str, precision: str, checkpoints: Path | None):
-    chosen = argparse.Namespace(flow=flow, device=device, precision=precision, checkpoints=checkpoints)
-    return stages.flow_estimator(chosen)
+    return stages.flow_estimator(flow, device, precision, checkpoints)[1]
 
 
 def main() -> None:
@@ -102,7 +97,7 @@ def main() -> None:
     size = parse_size(arguments.size)
     checkpoints = arguments.checkpoints and arguments.checkpoints.resolve()
     on_driver = "cpu" if arguments.cluster else arguments.device
-    identity, _ = _flow(arguments.flow, on_driver, arguments.precision, checkpoints)
+    identity, _ = stages.flow_estimator(arguments.flow, on_driver, arguments.precision, checkpoints)
     name = identity.split()[0]
     options = ExtractionOptions(
         video_size=size,

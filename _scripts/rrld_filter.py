@@ -15,7 +15,7 @@ def main() -> None:
     )
     from _databacks.extraction.filtering import rrld_filter
 
-    name, flow = stages.flow_estimator(arguments)
+    name, flow = stages.flow_estimator(arguments.flow, arguments.device, arguments.precision, arguments.checkpoints)
     with holding(arguments.out):
         rrld_filter(arguments.out, flow, stages.options(arguments, name))
 

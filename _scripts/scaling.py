@@ -5,8 +5,6 @@
 
 import argparse
 import os
-import shlex
-import sys
 from pathlib import Path
 
 from _util import command, places
@@ -80,12 +78,11 @@ def main() -> None:
 def describe(arguments: argparse.Namespace, measured: list) -> str:
     from _train.frame_interpolation.benchmarks import scaling
 
-    command_line = shlex.join([*command.name("_scripts.scaling").split(), *sys.argv[1:]])
     (h, w), last = arguments.crop, measured[-1]
     known = scaling.network(last)
     paragraphs = [
         "# Scaling of training",
-        f"`{command_line}`",
+        f"`{command.as_typed('_scripts.scaling')}`",
         f"`{arguments.model}` on {arguments.data}, {arguments.batch_size} × {h}×{w} for each process in a step, "
         f"{last.gradients / 1e6:.1f} MB of gradients, on {last.hardware} ({os.cpu_count()} cores, one thread for each "
         "process).",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from _train.frame_interpolation import methods
 from _train.frame_interpolation.choice import choose
 from _util import command, device, weights
-from _util.command import number, whole
+from _util.command import number, reading, whole
 
 if TYPE_CHECKING:
     from _databacks.extraction.filtering import FlowEstimator
@@ -48,7 +48,7 @@ def parse(stage: str, description: str) -> argparse.Namespace:
 
     size_help = "height, to which larger videos are scaled down; WIDTHxHEIGHT, scaled and cropped; or source"
     default = {ENCODE: "1080", IMAGES: "960x540"}.get(stage)
-    add((ENCODE, IMAGES), "--size", f"{size_help} (default: {default})", type=_size)
+    add((ENCODE, IMAGES), "--size", f"{size_help} (default: {default})", type=reading(_size))
     add((ENCODE,), "--codec", "h264 or hevc (default: h264)", choices=["h264", "hevc"])
     add((ENCODE,), "--crf", "quality, 0 (best) to 51 (worst) (default: 18)", type=whole(0, 51), metavar="N")
     add((FILTER, FLOWS), "--flow", "dis, multidis, sgm+dis, rfr, … or auto, the best (default: dis)", default="dis")
@@ -92,19 +92,16 @@ def add_thresholds(parser: argparse.ArgumentParser | argparse._ArgumentGroup, sh
 
 def thresholds(arguments: argparse.Namespace) -> dict[str, float]:
     """The thresholds that were given."""
-    return {name: value for name in _THRESHOLDS if (value := getattr(arguments, name)) is not None}
+    return command.given(arguments, _THRESHOLDS)
 
 
 def options(arguments: argparse.Namespace, flow: str | None = None) -> "ExtractionOptions":
     """What was chosen; `flow` is the name of the estimator in use."""
     from _databacks.extraction.options import ExtractionOptions
 
-    given = {name: value for name, value in vars(arguments).items() if value is not None}
-    chosen: dict[str, Any] = {
-        name: given[name] for name in ExtractionOptions.__dataclass_fields__ if name in given and name != "flow"
-    }
-    if "size" in given:
-        chosen["video_size"] = chosen["image_size"] = given["size"][0]
+    chosen = command.given(arguments, set(ExtractionOptions.__dataclass_fields__) - {"flow"})
+    if arguments.size is not None:
+        chosen["video_size"] = chosen["image_size"] = arguments.size[0]
     chosen["thresholds"] = thresholds(arguments)
     if flow:
         chosen["flow"] = flow
@@ -117,10 +114,10 @@ def check_flow(arguments: argparse.Namespace) -> None:
     device.check_name(arguments.device)
     is_simple = arguments.device in ("auto", "cpu") and arguments.precision == "auto"
     if not is_simple or chosen is None or methods.FLOWS[chosen].weights:
-        flow_estimator(arguments)
+        flow_estimator(arguments.flow, arguments.device, arguments.precision, arguments.checkpoints)
 
 
-def flow_estimator(arguments: argparse.Namespace) -> tuple[str, "FlowEstimator"]:
+def flow_estimator(flow: str, device: str, precision: str, checkpoints: Path | None) -> tuple[str, "FlowEstimator"]:
     """What identifies the estimator that was chosen, and the estimator, which takes frames on the CPU.
 
     The former is a line of its name, a digest of its weights if it has any, and the precision if that was chosen.
@@ -132,11 +129,11 @@ def flow_estimator(arguments: argparse.Namespace) -> tuple[str, "FlowEstimator"]
 
     from _train.frame_interpolation import flows
     from _train.frame_interpolation.interpolator import Interpolator
-    from _util import checkpoints, paths, runs
+    from _util import paths, runs
     from _util.flow import Flows
 
-    folder = arguments.checkpoints or checkpoints.FOLDER
-    interpolator = Interpolator(arguments.flow, "splat", arguments.device, arguments.precision, folder)
+    folder = checkpoints or weights.FOLDER
+    interpolator = Interpolator(flow, "splat", device, precision, folder)
     name, estimator = interpolator.flow, interpolator.pipeline.estimator
     assert name is not None  # as splatting needs an estimator
     assert estimator is not None
@@ -146,19 +143,15 @@ def flow_estimator(arguments: argparse.Namespace) -> tuple[str, "FlowEstimator"]
         frames = frame0.to(interpolator.device), frame1.to(interpolator.device)
         return Flows(*map(paths.flow, flows.at_moderate_size(estimator, *frames)))
 
-    identity, weights = [name], {key: runs.digest(path) for key, path in flows.weights_of(name, folder).items()}
-    if weights:
-        identity.append(runs.digest_of(weights)[:16])
-    if arguments.precision != "auto":
-        identity.append(arguments.precision)
+    identity, digests = [name], {key: runs.digest(path) for key, path in flows.weights_of(name, folder).items()}
+    if digests:
+        identity.append(runs.digest_of(digests)[:16])
+    if precision != "auto":
+        identity.append(precision)
     return " ".join(identity), estimate
 
 
 def _size(text: str) -> tuple[Any]:
     from _databacks.extraction.options import parse_size
-    from _util.errors import InputError
 
-    try:
-        return (parse_size(text),)
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    return (parse_size(text),)

@@ -9,15 +9,18 @@ import itertools
 import math
 import operator
 import os
+import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from _util import clock, places
+
+T = TypeVar("T")
 
 # Signals that end a command in order, besides Ctrl-C; Windows has no SIGHUP.
 _ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -35,6 +38,11 @@ def set_name(name: str) -> None:
 def name(module: str) -> str:
     """The command that runs a module: `python -m _scripts.evaluate`, or the name set by `set_name`."""
     return _name or _PYTHON + module
+
+
+def as_typed(module: str) -> str:
+    """The command line of this process, which runs a module."""
+    return shlex.join([*name(module).split(), *sys.argv[1:]])
 
 
 def line(module: str) -> str:
@@ -128,6 +136,23 @@ def number(
 def rate(text: str) -> Fraction:
     """A type for `add_argument`: a number above 0, also as a fraction, such as 24000/1001."""
     return number(above=0, parse=clock.parse)(text)
+
+
+def reading(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """A type for `add_argument`: what a function that may raise ValueError makes of the text."""
+
+    def convert(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return convert
+
+
+def given(arguments: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
+    """The arguments of these names that were given, or have defaults."""
+    return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
 
 
 def print_reasons(reasons: Mapping[str, str], most: int = 20) -> None:

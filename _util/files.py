@@ -257,8 +257,17 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         InputError: the file cannot be written.
     """
+    write_bytes(path, text.encode(errors="surrogateescape"))
+
+
+def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
+    """Write a file atomically, so that it is either new or unchanged even after a power failure.
+
+    Raises:
+        InputError: the file cannot be written, for lack of space or permission.
+    """
     with replacing(path) as temporary:
-        temporary.write_bytes(text.encode(errors="surrogateescape"))
+        temporary.write_bytes(content)
 
 
 def make_folder(folder: Path, remedy: str = "choose another place") -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 from _util.counts import counted
 from _util.errors import InputError
-from _util.files import read_text, replacing
+from _util.files import read_text, write_bytes
 
 FIRST_LINE = "exchangeDigitalTimeSheet Save Data"
 CELLS = 0  # the field of cells, fieldId; 3 is dialogue, 5 camera work
@@ -128,8 +128,7 @@ def write(path: str | Path, sheet: TimeSheet) -> None:
             cannot be written.
     """
     text = f"{FIRST_LINE}\n{json.dumps(_sheet_json(sheet), ensure_ascii=False, indent=1)}\n"
-    with replacing(path) as temporary:
-        temporary.write_bytes(text.encode("utf-8", errors="replace"))  # file names need not be valid UTF-8
+    write_bytes(path, text.encode("utf-8", errors="replace"))  # file names need not be valid UTF-8
 
 
 def _sheet(json_sheet: dict[str, Any]) -> TimeSheet:

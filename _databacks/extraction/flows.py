@@ -15,7 +15,7 @@ from _databacks.extraction.options import ExtractionOptions
 from _databacks.extraction.reports import CONSOLE, StageReport
 from _databacks.extraction.triplets import read_triplets
 from _databacks.triplet import read_frames
-from _util.files import make_folder, replacing
+from _util.files import make_folder, write_bytes
 
 
 def extract_triplet_flows(
@@ -45,8 +45,7 @@ def extract_triplet_flows(
         flow01, flow10 = flow(first, last)
         content = io.BytesIO()
         torch.save(torch.cat([flow10, flow01]).flip(1).float().cpu().contiguous(), content)
-        with replacing(folder / f"{name}.pt") as temporary:
-            temporary.write_bytes(content.getbuffer())
+        write_bytes(folder / f"{name}.pt", content.getbuffer())
     record.finish()
 
 

@@ -36,7 +36,7 @@ from _databacks.toons.drawings import DRAWING_SIDE, background, drawing, rig
 from _databacks.toons.rigs import RIGS
 from _util import extras, places, runs
 from _util.errors import InputError
-from _util.files import make_folder, remove, replacing
+from _util.files import make_folder, remove, replacing, write_bytes
 
 PATH = places.cache("toons") / "atlas.zip"
 ICON_SETS = ("@iconify-json/fluent-emoji-flat@1.2.6", "@iconify-json/noto@1.2.9")
@@ -120,8 +120,7 @@ def _stored(part: Path, encode: Callable[[], bytes]) -> bytes:
     content = encode()
     with contextlib.suppress(InputError):  # without it, the picture is drawn again if the build resumes
         make_folder(part.parent)
-        with replacing(part) as temporary:
-            temporary.write_bytes(content)
+        write_bytes(part, content)
     return content
 
 

@@ -41,7 +41,7 @@ class Easing(NamedTuple):
 
     acceleration: Tensor
 
-    def times(self, t: float, size: tuple[int, int]) -> Tensor:
+    def progress(self, t: float, size: tuple[int, int]) -> Tensor:
         """The progress of each pixel at time t, (1, 1, h, w) in [0, 1], for `Pipeline.frames`."""
         acceleration = F.interpolate(self.acceleration, size, mode="bilinear", align_corners=False)
         return (t - acceleration * (t * (1 - t) / 2)).clamp(0, 1)

@@ -1,8 +1,9 @@
 """Flow estimators, created by the entries of `methods.FLOWS`.
 
 An estimator takes two frames, (1, 3, h, w) RGB in [0, 1], and returns the flow between them in both directions: flow01
-and flow10, (1, 2, h, w) float32, x then y, in pixels. Estimators are imported where they are created, since some of
-their dependencies are optional or slow to import.
+and flow10, (1, 2, h, w) float32, x then y, in pixels. Those of pieces that rotate also have a method `paths`, which
+may return paths, (1, 9, h, w), in their place (`_util.paths`). Estimators are imported where they are created, since
+some of their dependencies are optional or slow to import.
 """
 
 from collections.abc import Callable

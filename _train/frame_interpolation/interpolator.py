@@ -319,7 +319,7 @@ class Interpolator:
                 return pair.hinted.frames(times), [self._widths(pair, t) for t in times]
             assert pair.prepared is not None
             if easing is not None:
-                t: float | Tensor = easing.times(times[0], pair.prepared.size)
+                t: float | Tensor = easing.progress(times[0], pair.prepared.size)
             elif self.device.type == "cpu":
                 t = times[0]
             else:

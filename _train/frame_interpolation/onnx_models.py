@@ -161,7 +161,7 @@ def difference(path: Path, coarser: int, folder: Path = checkpoints.FOLDER) -> f
     return float((_run(_load("onnxruntime", path, sides), frame0, frame1, t)[0] - expected).abs().max())
 
 
-class Frames(NamedTuple):
+class OnnxPair(NamedTuple):
     """A pair of frames as `OnnxIntermediate` prepares it."""
 
     frames: Tensor  # (2, 1, 3, h, w)
@@ -194,13 +194,13 @@ class OnnxIntermediate(Intermediate):
         """
         self._model_for(size)
 
-    def prepare(self, pair: Pair, flow: Any = None) -> Frames:
+    def prepare(self, pair: Pair, flow: Any = None) -> OnnxPair:
         self.check_size((pair.frame0.shape[2], pair.frame0.shape[3]))
         frames = torch.stack([pair.frame0, pair.frame1])
         seen = None if pair.seen0 is pair.frame0 else torch.stack([pair.seen0, pair.seen1])
-        return Frames(frames, seen)
+        return OnnxPair(frames, seen)
 
-    def interpolate(self, prepared: Frames, t: float | Tensor) -> Interpolation:
+    def interpolate(self, prepared: OnnxPair, t: float | Tensor) -> Interpolation:
         h, w = prepared.frames.shape[-2:]
         model, coarser = self._model_for((h, w))
         times = ifnet.time_plane(t, prepared.frames)

@@ -6,9 +6,9 @@ set (see `drawn`). Files, destinations and options are validated before PyTorch 
 
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -21,7 +21,6 @@ from _train.frame_interpolation.keys.drawn import Drawn, Recipe, check_file, wri
 from _train.frame_interpolation.keys.timing import MOST_BETWEEN
 from _util import files, formats
 from _util.errors import InputError
-from _util.formats import Picture
 from _util.locks import holding
 from _util.preview import check_format, reduced, write_preview
 from _util.runs import digest
@@ -95,6 +94,53 @@ def interpolate_files(
         InputError: an invalid image, size or time, unusable weights or destination, or a file that must not be
             replaced; nothing is written.
     """
+    ends, frames, wanted, paths = _planned(path0, path1, out, fps, times)
+    hinting.check(hints, frames[0].shape[:2])
+    flow_paths = [out / "flow01.png", out / "flow10.png"] if show_flow else []
+    if preview:
+        check_format(preview)
+    with holding(out, *([preview] if preview else [])):
+        _check_places([*paths, *flow_paths, *([preview] if preview else [])], (path0, path1))
+        if times is None:
+            _refuse_another_fps(out, paths)
+        drawn = Drawn(out, _RECORD)
+        ends_of = [str(path.resolve()) for path in (path0, path1)]
+        recipe = {"key": digest(path0), "next": digest(path1), "frames": ends_of}
+        if not overwrite:
+            drawn.check([path.name for path in (*paths, *flow_paths)])
+            _refuse_other_frames(out, drawn, recipe)
+            if preview:
+                check_file(preview, out)
+        ends.warn_other_profiles()
+        from _train.frame_interpolation.interpolator import Interpolator
+
+        interpolator = Interpolator(**options)
+        pair = interpolator.prepare(*frames, hints)
+        drawn.begin()
+        if show_flow:
+            _write_flow(interpolator.flow_of(pair), flow_paths, drawn, recipe)
+        first, last = ends.alike()
+        places = paths if times is None else [None, *paths, None]
+        shown: list[np.ndarray] = []
+        with tqdm(
+            interpolator.draw(pair, wanted), interpolator.method, len(wanted), unit="frame", disable=not wanted
+        ) as waiting:
+            pictures = itertools.chain([first], (ends.picture(wait()) for wait in waiting), [last])
+            for path, picture in zip(places, pictures, strict=True):
+                if path:
+                    drawn.write(path.name, picture.write, recipe)
+                if preview:
+                    shown.append(reduced(formats.for_display(picture)))
+        if preview:
+            rate = fps or len(shown) - 1
+            write_file(preview, out, lambda place: write_preview(place, shown, rate, tags=ends.pictures[0].tags))
+    return paths
+
+
+def _planned(
+    path0: Path, path1: Path, out: Path, fps: int | None, times: list[float] | None
+) -> tuple[Ends, tuple[np.ndarray, np.ndarray], list[float], list[Path]]:
+    """Read and check both images; also returns the times to draw, and the frames to write."""
     if fps is not None and fps - 1 > MOST_BETWEEN:
         raise InputError(
             f"fps is {fps}; up to {MOST_BETWEEN} frames are drawn between two: at most {MOST_BETWEEN + 1}."
@@ -105,95 +151,24 @@ def interpolate_files(
         check_frames(*frames)
     except InputError as error:
         raise InputError(f"{path0} and {path1} cannot be interpolated: {error}") from error
-    hinting.check(hints, frames[0].shape[:2])
-    first = ends.pictures[0]
+    suffix = ends.pictures[0].suffix
     if times is None:
         assert fps is not None  # exactly one of `fps` and `times` is given
-        wanted, names = check_times(even_times(fps)), even_names(fps, first.suffix)
+        wanted, names = check_times(even_times(fps)), even_names(fps, suffix)
     else:
         wanted = check_times(sorted(set(times)))
-        names = names_by_time(wanted, first.suffix)
-    paths = [out / name for name in names]
-    flow_paths = [out / "flow01.png", out / "flow10.png"] if show_flow else []
-    if preview:
-        check_format(preview)
-    with holding(out, *([preview] if preview else [])):
-        _check_places([*paths, *flow_paths, *([preview] if preview else [])], (path0, path1))
-        if times is None:
-            _refuse_another_fps(out, paths)
-        drawn = Drawn(out, _RECORD)
-        if not overwrite:
-            drawn.check([path.name for path in (*paths, *flow_paths)])
-        ends_of = [str(path.resolve()) for path in (path0, path1)]
-        recipe = {"key": digest(path0), "next": digest(path1), "frames": ends_of}
-        if not overwrite:
-            _refuse_other_frames(out, drawn, recipe)
-            if preview:
-                check_file(preview, out)
-        results = _Results(paths, flow_paths, drawn, recipe)
-        ends.warn_other_profiles()
-        shown: list[np.ndarray] = []
-
-        def show(picture: Picture) -> None:
-            if preview:
-                shown.append(reduced(formats.for_display(picture)))
-
-        _draw(ends, frames, wanted, results, hints, options, show)
-        if preview:
-            rate = fps or len(shown) - 1
-            write_file(preview, out, lambda place: write_preview(place, shown, rate, tags=first.tags))
-    return paths
+        names = names_by_time(wanted, suffix)
+    return ends, frames, wanted, [out / name for name in names]
 
 
-class _Results(NamedTuple):
-    """The files to write: frames in order of time and flow, and the recipe recorded with them."""
+def _write_flow(flows: Sequence[Any], paths: list[Path], drawn: Drawn, recipe: Recipe) -> None:
+    """Write flow (1, 2, h, w) both ways in colours, on one scale."""
+    from _util import flow, image
 
-    paths: list[Path]
-    flow_paths: list[Path]
-    drawn: Drawn
-    recipe: Recipe
-
-    def write_flow(self, flows: Any) -> None:
-        from _util import flow, image
-
-        largest = max(f.norm(dim=1).max().item() for f in flows)
-        for path, f in zip(self.flow_paths, flows, strict=True):
-            colours = flow.to_colours(f[0], largest)
-            self.drawn.write(path.name, lambda place, colours=colours: image.write(place, colours), self.recipe)
-
-
-def _draw(
-    ends: Ends,
-    frames: tuple[np.ndarray, np.ndarray],
-    times: list[float],
-    results: _Results,
-    hints: Sequence[Hint],
-    options: dict[str, Any],
-    show: Callable[[Picture], None],
-) -> None:
-    """Write the frames at `times`, and both ends if they have paths; shows all in order, ends included, as one kind."""
-    from _train.frame_interpolation.interpolator import Interpolator
-
-    interpolator = Interpolator(**options)
-    pair = interpolator.prepare(*frames, hints)
-    results.drawn.begin()
-    if results.flow_paths:
-        results.write_flow(interpolator.flow_of(pair))
-    has_ends = len(results.paths) > len(times)
-    first, last = ends.alike()
-    if not has_ends:
-        show(first)
-    with tqdm(
-        interpolator.draw(pair, times), interpolator.method, len(times), unit="frame", disable=not times
-    ) as waiting:
-        pictures = (ends.picture(wait()) for wait in waiting)
-        if has_ends:
-            pictures = itertools.chain([first], pictures, [last])
-        for path, picture in zip(results.paths, pictures, strict=True):
-            results.drawn.write(path.name, picture.write, results.recipe)
-            show(picture)
-    if not has_ends:
-        show(last)
+    largest = max(f.norm(dim=1).max().item() for f in flows)
+    for path, f in zip(paths, flows, strict=True):
+        colours = flow.to_colours(f[0], largest)
+        drawn.write(path.name, lambda place, colours=colours: image.write(place, colours), recipe)
 
 
 def _refuse_other_frames(out: Path, drawn: Drawn, recipe: Recipe) -> None:

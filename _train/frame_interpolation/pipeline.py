@@ -16,7 +16,7 @@ from _train.frame_interpolation.choice import Choice
 from _train.frame_interpolation.context import Context
 from _train.frame_interpolation.flows import FlowEstimator, Flows
 from _train.frame_interpolation.methods import SYNTHESES
-from _train.frame_interpolation.syntheses import FindsMotion, FrameSynthesis, Pair
+from _train.frame_interpolation.syntheses import FrameSynthesis, Intermediate, Pair, ReplayedSynthesis
 from _util.errors import InputError
 
 _SMALL_AREA = 320 * 180
@@ -39,7 +39,10 @@ class Pipeline:
     """
 
     def __init__(
-        self, estimator: FlowEstimator | None, synthesiser: FrameSynthesis, network: FindsMotion | None = None
+        self,
+        estimator: FlowEstimator | None,
+        synthesiser: FrameSynthesis,
+        network: Intermediate | ReplayedSynthesis | None = None,
     ):
         self.estimator, self.synthesiser, self.network = estimator, synthesiser, network
 
@@ -126,13 +129,13 @@ def create(choice: Choice, context: Context, with_matching: bool = False) -> Pip
         assert choice.flow is not None
         estimator = flows.create(choice.flow, context)
         return Pipeline(flows.with_paths(estimator) if method.along_paths else estimator, synthesiser)
-    network = cast(FindsMotion, synthesiser)
+    network = cast(Intermediate | ReplayedSynthesis, synthesiser)
     if choice.flow is None and not (with_matching and method.along_paths):
         return Pipeline(None, synthesiser, network)
     from _train.frame_interpolation.lost_motion import LostMotion
     from _train.frame_interpolation.rotation import AlongArcs
 
-    if isinstance(synthesiser, syntheses.Intermediate):  # on a GPU it is a graph, which is replayed
+    if isinstance(synthesiser, Intermediate):  # on a GPU it is a graph, which is replayed
         synthesiser = syntheses.CachedIntermediate(synthesiser)
     lost_motion = LostMotion(context, synthesiser, of_all=choice.flow is not None)
     return Pipeline(lost_motion, AlongArcs(synthesiser), network)

@@ -78,14 +78,6 @@ def create(name: str, context: Context) -> FrameSynthesis:
     return ReplayedSynthesis(synthesis, context.device) if context.device.type == "cuda" else synthesis
 
 
-class FindsMotion(Protocol):
-    """A synthesis that finds motion itself, as `Intermediate`."""
-
-    def prepare(self, pair: Pair, flow: Flows | None) -> Any: ...
-
-    def displacement(self, prepared: Any) -> Tensor: ...
-
-
 class ReplayedSynthesis:
     """A synthesis on a GPU whose two steps are replayed as CUDA graphs."""
 

@@ -1,6 +1,5 @@
 """The stages that extract triplets from a video: what they find, how they go on, and what they say."""
 
-import argparse
 import dataclasses
 import functools
 import itertools
@@ -629,8 +628,7 @@ def test_the_stages_from_the_command_line(run, video, extracted, tmp_path):
 
 
 def test_flows_of_pieces_are_flows():
-    arguments = argparse.Namespace(flow="pieces", device="cpu", precision="auto", checkpoints=None)
-    name, estimate = flow_estimator(arguments)
+    name, estimate = flow_estimator("pieces", "cpu", "auto", None)
     frames = torch.zeros(2, 1, 3, 64, 96)
     frames[0, ..., 20:50, 10:40] = frames[1, ..., 20:50, 16:46] = 1
     assert name.split()[0] == "pieces"
@@ -726,7 +724,7 @@ def test_the_pipeline_on_a_real_clip(tmp_path):
 
 def test_flows_of_other_weights_are_told_apart(tmp_path, monkeypatch):
     def identity(precision: str = "auto") -> str:
-        return flow_estimator(argparse.Namespace(flow="dis", device="cpu", precision=precision, checkpoints=None))[0]
+        return flow_estimator("dis", "cpu", precision, None)[0]
 
     assert identity() == "dis"
     monkeypatch.setattr(flows, "weights_of", lambda name, folder: {"weights": tmp_path / "weights.ckpt"})

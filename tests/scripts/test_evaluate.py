@@ -25,7 +25,7 @@ from _databacks.toons.rigs import RIGS
 from _scripts import evaluate
 from _train.frame_interpolation.benchmarks import stages
 from _train.frame_interpolation.evaluation import candidates
-from _train.frame_interpolation.evaluation.measures import as_8_bits
+from _train.frame_interpolation.evaluation.measures import quantised
 from _train.frame_interpolation.evaluation.pages import report
 from _train.frame_interpolation.evaluation.scores import Gathered
 from _train.frame_interpolation.methods import PUBLISHED
@@ -367,7 +367,7 @@ def test_published_protocol_on_a_miniature(run, atd12k):
         frames, flows = data[index].frames[:, None], [flow[None] for flow in data[index].flows]
         with torch.no_grad():
             drawn = dtm(ssl(frames[0], frames[2], *flows, 0.5))[0][:, :3]
-        drawn, true = (frame[0].permute(1, 2, 0).double().numpy() for frame in (as_8_bits(drawn), frames[1]))
+        drawn, true = (frame[0].permute(1, 2, 0).double().numpy() for frame in (quantised(drawn), frames[1]))
         number = miniature.NAMES.index(name)
         left, top, right, bottom = 10 + 2 * number, 5, 60 + 2 * number, 45 + number
         roi = reference(drawn[top:bottom, left:right], true[top:bottom, left:right])
@@ -426,7 +426,7 @@ def test_protocols_differ_in_lpips_and_ssim(run, atd12k):
         differs = tables["paper"]["all", metric] != tables["standard"]["all", metric]
         assert differs == (metric in ("lpips", "ssim"))
     triplet = ATD12K(atd12k)[0]
-    drawn, true = as_8_bits((triplet.frames[0] + triplet.frames[2])[None] / 2), triplet.frames[1][None]
+    drawn, true = quantised((triplet.frames[0] + triplet.frames[2])[None] / 2), triplet.frames[1][None]
     row = read_scores("standard.csv")["blend", triplet.name]
     assert float(row["lpips"]) == pytest.approx(metrics.LPIPS("standard")(drawn, true).item(), rel=1e-5)
     assert float(row["ssim"]) == pytest.approx(metrics.SSIM("standard")(drawn, true).item(), rel=1e-5)

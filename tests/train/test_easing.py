@@ -62,7 +62,7 @@ def test_constant_acceleration_is_told_exactly(t, speed, acceleration, durations
     ends = np.cumsum([-durations[0], *durations]) / durations[1]  # of the gaps, in durations of the middle one
     way = speed * ends + acceleration * ends**2 / 2
     motions = [moving(d, d / 2, duration) for d, duration in zip(np.diff(way), durations, strict=True)]
-    times = easing.estimate(*motions).times(t, (45, 80))
+    times = easing.estimate(*motions).progress(t, (45, 80))
     expected = (speed * t + acceleration * t**2 / 2) / (way[2] - way[1])
     assert times.shape == (1, 1, 45, 80)
     torch.testing.assert_close(times, torch.full_like(times, expected), atol=2e-3, rtol=0)
@@ -70,13 +70,13 @@ def test_constant_acceleration_is_told_exactly(t, speed, acceleration, durations
 
 def test_the_mean_is_that_of_the_map():
     told = easing.estimate(moving(2, 0), moving(6, 0), moving(10, 0))
-    assert told.mean(0.3) == pytest.approx(told.times(0.3, (9, 16)).mean().item(), abs=1e-6)
+    assert told.mean(0.3) == pytest.approx(told.progress(0.3, (9, 16)).mean().item(), abs=1e-6)
 
 
 def test_parts_of_the_frame_ease_by_themselves():
     before, gap, after = (moving(8, 0)[0].clone() for _ in range(3))
     before[..., :60], after[..., :60] = before[..., :60] * 0.5, after[..., :60] * 1.5
-    times = easing.estimate(*(GapMotion(x, 1.0) for x in (before, gap, after))).times(0.5, (90, 160))[0, 0]
+    times = easing.estimate(*(GapMotion(x, 1.0) for x in (before, gap, after))).progress(0.5, (90, 160))[0, 0]
     assert 0.43 < times[:, :20].mean() < 0.46  # 0.4375, mixed with the mean of the frame
     assert times[:, -20:].mean() > 0.485
 
@@ -89,7 +89,7 @@ def test_what_rests_is_even():
 @pytest.mark.parametrize("around", [(-900.0, 900.0), (900.0, -900.0), (0.0, 30.0)])
 def test_motion_never_turns_back(around):
     told = easing.estimate(moving(around[0], 3), moving(2, 1), moving(around[1], 5))
-    times = [told.times(t, (9, 16)) for t in np.linspace(0, 1, 21).tolist()]
+    times = [told.progress(t, (9, 16)) for t in np.linspace(0, 1, 21).tolist()]
     assert times[0].abs().max() == 0
     assert (times[-1] - 1).abs().max() == 0
     assert all((b - a).min() > -1e-6 for a, b in itertools.pairwise(times))
@@ -149,7 +149,7 @@ def test_frames_of_any_kind_are_eased(ifnet, kind):
     }[kind]
     frames = [convert(picture(x)) for x in PLACES[1:5]]
     told = easing.estimate(*(GapMotion(ifnet.displacement(a, b), 1.0) for a, b in itertools.pairwise(frames)))
-    assert 0.4 < told.times(0.5, (H, W))[0, 0, 48, 60] < 0.475  # 0.453 where the ball is
+    assert 0.4 < told.progress(0.5, (H, W))[0, 0, 48, 60] < 0.475  # 0.453 where the ball is
     (drawn,) = ifnet.draw(ifnet.prepare(frames[1], frames[2]), [0.5], easing=told)
     assert drawn().shape == frames[0].shape
     assert drawn().dtype == frames[0].dtype

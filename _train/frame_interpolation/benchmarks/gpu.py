@@ -198,11 +198,12 @@ def run(settings: GpuSettings, path: Path, sections: Sequence[str], longest: flo
     print(head, flush=True)
     for name in sections:
         section = SECTIONS[name]
-        found[name], text = _measured(name, settings, min(section.seconds, end - time.monotonic()))
+        rows, text = _measured(name, settings, min(section.seconds, end - time.monotonic()))
+        found[name] = text if rows is None else rows
         title = f"## {section.title}"
         part = f"{title}\n\n{section.note}\n\n{text}"
         print(f"\n{part}", flush=True)
-        if found[name] != text or _UNMEASURED in before.get(title, _UNMEASURED):
+        if rows is not None or _UNMEASURED in before.get(title, _UNMEASURED):
             measured[title] = part
         parts = {**before, _HEAD: head, **measured}
         if before.get(_HEAD, head) != head and before.keys() - measured.keys() != {_HEAD}:
@@ -219,27 +220,28 @@ def _parts_of(path: Path) -> dict[str, str]:
     return {part.partition("\n")[0]: part for part in re.split(r"\n\n(?=## )", text) if part}
 
 
-def _measured(name: str, settings: GpuSettings, seconds: float) -> tuple[Rows | str, str]:
-    """The rows of a section and their table; if there are none, the reason in place of both."""
+def _measured(name: str, settings: GpuSettings, seconds: float) -> tuple[Rows | None, str]:
+    """The rows of a section and their table; None and the reason if there are none."""
     if seconds <= 0:
-        return (why := f"{_UNMEASURED} there was no time left."), why
-    command = [sys.executable, "-c", PROGRAM, name, json.dumps(settings, default=str)]
+        return None, f"{_UNMEASURED} there was no time left."
+    command = [sys.executable, "-c", PROGRAM, name, json.dumps(settings._asdict(), default=str)]
     try:
         finished = subprocess.run(command, capture_output=True, text=True, timeout=seconds, errors="replace")
     except subprocess.TimeoutExpired:
-        return (why := f"{_UNMEASURED} it took longer than {seconds:.0f} seconds."), why
+        return None, f"{_UNMEASURED} it took longer than {seconds:.0f} seconds."
     if finished.returncode:
         last = (finished.stderr.strip().splitlines() or [f"exit code {finished.returncode}"])[-1]
         print(finished.stderr, file=sys.stderr, flush=True)
-        return (why := f"{_UNMEASURED} {last}"), why
+        return None, f"{_UNMEASURED} {last}"
     return tuple(json.loads(finished.stdout.splitlines()[-1]))
 
 
 def main(name: str, settings: str) -> None:
     """Entry point of the processes: print the rows of one section, and their table, as one line of JSON."""
-    device, (frame0, frame1), keyframes, precision, repeats = json.loads(settings)
-    frames, keyframes = (Path(frame0), Path(frame1)), Path(keyframes) if keyframes else None
-    rows = SECTIONS[name].measure(GpuSettings(torch.device(device), frames, keyframes, precision, repeats))
+    given = json.loads(settings)
+    given["device"], given["frames"] = torch.device(given["device"]), tuple(map(Path, given["frames"]))
+    given["keyframes"] = Path(given["keyframes"]) if given["keyframes"] else None
+    rows = SECTIONS[name].measure(GpuSettings(**given))
     print(json.dumps([rows, SECTIONS[name].as_table(rows)]))
 
 

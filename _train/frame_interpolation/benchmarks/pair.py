@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from _train.frame_interpolation.benchmarks import reference, stages
-from _train.frame_interpolation.benchmarks.stages import median_seconds
+from _train.frame_interpolation.benchmarks import stages
+from _train.frame_interpolation.benchmarks.stages import PublishedStages, median_seconds
 from _train.frame_interpolation.interpolator import Interpolator
 from _train.frame_interpolation.models.dtm import DTM
 from _train.frame_interpolation.models.rfr import RFR
@@ -63,11 +63,12 @@ def compare(
     return rows
 
 
-class _Published:
+class _Published(PublishedStages):
     together = 1
 
     def __init__(self, device: torch.device, networks: tuple[RFR, SoftsplatLite, DTM], tf32: bool):
-        self.device, self.networks, self.tf32 = device, networks, tf32
+        super().__init__(networks)
+        self.device, self.tf32 = device, tf32
         self.name = f"published, {'TF32' if tf32 else 'fp32'}"
 
     def rounding(self) -> contextlib.AbstractContextManager:
@@ -76,14 +77,12 @@ class _Published:
     @torch.inference_mode()
     def first(self, frames: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         self.frames = [image.to_tensor(frame)[None].to(self.device) for frame in frames]
-        self.flows = stages.published_flows(self.networks[0], *self.frames)
+        self.flow()
         return self.further()
 
     @torch.inference_mode()
     def further(self) -> np.ndarray:
-        frame0, frame1 = self.frames
-        synthesis = reference.synthesise(self.networks[1], frame0, frame1, *self.flows, 0.5)
-        return image.to_array(reference.correct(self.networks[2], synthesis)[0][0], np.uint8)
+        return image.to_array(self.frame(0.5)[0], np.uint8)
 
 
 class _Ours:

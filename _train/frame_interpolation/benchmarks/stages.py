@@ -1,8 +1,7 @@
 """Time and memory of each stage of interpolating two frames, against the reference implementation.
 
-Each runs in its own process, on the same device: the baseline with PyTorch's default settings, the project as its
-scripts run it. Both use the same seeded weights of RFR, SoftsplatLite and DTM, and the same frames. The baseline runs
-in exact fp32, without TF32.
+Each runs in its own process, on the same device: the baseline in exact fp32, without TF32, the project as its scripts
+run it. Both use the same seeded weights of RFR, SoftsplatLite and DTM, and the same frames.
 """
 
 import contextlib
@@ -15,7 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -80,21 +79,38 @@ def compare(frame0: Path, frame1: Path, sizes: list[str], repeats: int, precisio
 def measure(which: str, folder: Path, repeats: int, precision: str, device: str) -> dict:
     """Measure the "baseline" or the "project" in this process, on the frames and checkpoints in a folder."""
     place = choose_device(device)
-    stages = {"baseline": _baseline_stages, "project": _project_stages}[which](folder, precision, place)
+    if which == "project":
+        way = _ProjectStages(Interpolator("rfr", "ssldtm", str(place), precision, folder))
+    else:
+        way = PublishedStages(load_networks(folder, place))
+
+    def read() -> None:
+        arrays = [image.read(folder / f"frame{i}.png") for i in range(2)]
+        way.frames = [image.to_tensor(array)[None].to(place) for array in arrays]
+
+    def draw() -> None:
+        nonlocal frame
+        frame = way.frame(0.5)
+
+    def write() -> None:
+        image.write(folder / f"{which}.png", image.to_array(frame[0], np.uint8))
+
+    frame = torch.empty(0)
+    stages = dict(zip(STAGES, (read, way.flow, way.prepare, draw, write), strict=True))
     seconds: dict[str, list[float]] = {stage: [] for stage in STAGES}
     peaks: dict[str, float] = {}
     with torch.inference_mode(), contextlib.nullcontext() if which == "project" else convolution_precision(tf32=False):
         for round_ in range(WARM_UP[place.type] + repeats):
-            for stage in STAGES:
+            for stage, work in stages.items():
                 reset_peak(place)
-                taken = timed(stages[stage], place)
+                taken = timed(work, place)
                 if round_ >= WARM_UP[place.type]:
                     seconds[stage].append(taken)
                 peaks[stage] = max(peaks.get(stage, 0), peak(place))
     return {
         "seconds": {stage: statistics.median(times) for stage, times in seconds.items()},
         "peak_mb": peaks,
-        "precision": stages["precision"],
+        "precision": way.precision,
     }
 
 
@@ -147,69 +163,51 @@ def load_networks(folder: Path, device: torch.device) -> tuple[RFR, SoftsplatLit
     return networks
 
 
-def published_flows(rfr: RFR, frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
-    """flow01 and flow10 as published, one after the other, at no more than the project's size limit for flow."""
+class PublishedStages:
+    """The published computation of the frames (1, 3, h, w) between two `frames`.
 
-    def both(frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
-        return reference.estimate_flow(rfr, frame0, frame1), reference.estimate_flow(rfr, frame1, frame0)
+    Flow is estimated one way after the other, at no more than the project's size limit for it.
+    """
 
-    return flows.at_moderate_size(both, frame0, frame1)
+    frames: list[Tensor]
+    precision: ClassVar = {"flow": "float32", "synthesis": "float32"}
 
+    def __init__(self, networks: tuple[RFR, SoftsplatLite, DTM]):
+        self.rfr, self.ssl, self.dtm = networks
 
-def _project_stages(folder: Path, precision: str, device: torch.device) -> dict:
-    interpolator = Interpolator("rfr", "ssldtm", str(device), precision, folder)
-    estimator, synthesiser = interpolator.pipeline.estimator, interpolator.pipeline.synthesiser
-    assert estimator is not None
-    state: dict = {}
+    def flow(self) -> None:
+        def both(frame0: Tensor, frame1: Tensor) -> tuple[Tensor, Tensor]:
+            return reference.estimate_flow(self.rfr, frame0, frame1), reference.estimate_flow(self.rfr, frame1, frame0)
 
-    def flow() -> None:
-        state["flows"] = flows.at_moderate_size(estimator, *state["frames"])
+        self.flows = flows.at_moderate_size(both, *self.frames)
 
-    def prepare() -> None:
-        state["prepared"] = synthesiser.prepare(Pair(*state["frames"], *state["frames"]), state["flows"])
+    def prepare(self) -> None:
+        """Do nothing; the published computation shares nothing between times."""
 
-    def at() -> None:
-        state["frame"] = synthesiser.synthesise(state["prepared"], 0.5)
-
-    precisions = dict(zip(("flow", "synthesis"), interpolator.context.precisions, strict=True))
-    return {
-        "read": lambda: _read(folder, device, state),
-        "flow": flow,
-        "prepare": prepare,
-        "time": at,
-        "write": lambda: _write(folder / "project.png", state),
-        "precision": precisions,
-    }
+    def frame(self, t: float) -> Tensor:
+        frame0, frame1 = self.frames
+        synthesis = reference.synthesise(self.ssl, frame0, frame1, *self.flows, t)
+        return reference.correct(self.dtm, synthesis)[0]
 
 
-def _baseline_stages(folder: Path, _precision: str, device: torch.device) -> dict:
-    rfr, ssl, dtm = load_networks(folder, device)
-    state: dict = {}
+class _ProjectStages:
+    """The same, as the project computes it."""
 
-    def flow() -> None:
-        state["flows"] = published_flows(rfr, *state["frames"])
+    frames: list[Tensor]
 
-    def at() -> None:
-        synthesis = reference.synthesise(ssl, *state["frames"], *state["flows"], 0.5)
-        state["frame"] = reference.correct(dtm, synthesis)[0]
+    def __init__(self, interpolator: Interpolator):
+        self.precision = dict(zip(("flow", "synthesis"), interpolator.context.precisions, strict=True))
+        self.estimator, self.synthesiser = interpolator.pipeline.estimator, interpolator.pipeline.synthesiser
 
-    return {
-        "read": lambda: _read(folder, device, state),
-        "flow": flow,
-        "prepare": lambda: None,
-        "time": at,
-        "write": lambda: _write(folder / "baseline.png", state),
-        "precision": {"flow": "float32", "synthesis": "float32"},
-    }
+    def flow(self) -> None:
+        assert self.estimator is not None
+        self.flows = flows.at_moderate_size(self.estimator, *self.frames)
 
+    def prepare(self) -> None:
+        self.prepared = self.synthesiser.prepare(Pair(*self.frames, *self.frames), self.flows)
 
-def _read(folder: Path, device: torch.device, state: dict) -> None:
-    arrays = [image.read(folder / f"frame{i}.png") for i in range(2)]
-    state["frames"] = [image.to_tensor(array)[None].to(device) for array in arrays]
-
-
-def _write(path: Path, state: dict) -> None:
-    image.write(path, image.to_array(state["frame"][0], np.uint8))
+    def frame(self, t: float) -> Tensor:
+        return self.synthesiser.synthesise(self.prepared, t)
 
 
 def _in_process(*arguments: Any) -> dict:

@@ -139,7 +139,7 @@ class EasedInterpolation(JudgedInterpolation):
             return super().draw(triplet, times)
         prepared, pipeline = self._prepare(triplet), self.interpolator.pipeline
         is_map = pipeline.takes_maps(prepared)
-        eased = (found.times(t, prepared.size) if is_map else found.mean(t) for t in times)
+        eased = (found.progress(t, prepared.size) if is_map else found.mean(t) for t in times)
         return [pipeline.frames(prepared, t)[0].float().clamp(0, 1) for t in eased]
 
     def _easing(self, triplet: Triplet) -> Easing | None:

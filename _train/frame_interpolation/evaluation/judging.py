@@ -26,8 +26,8 @@ from _train.frame_interpolation.evaluation.items import Items, JudgedItem
 from _train.frame_interpolation.evaluation.measures import Measures
 from _train.frame_interpolation.evaluation.pages.report import Report, ReportItem
 from _train.frame_interpolation.evaluation.scores import Gathered, Row
-from _train.frame_interpolation.training.processes import Processes
-from _util import flow, image, memory, places, runs
+from _train.frame_interpolation.training import elastic
+from _util import flow, image, memory, places, runs, torchrun
 from _util.counts import counted
 from _util.errors import InputError
 from _util.files import fitting
@@ -108,7 +108,6 @@ def judge(
     methods: Sequence[JudgedMethod],
     measures: Measures,
     gathered: Gathered,
-    processes: Processes,
     report: Report | None = None,
     strict: bool = False,
 ) -> Judged | None:
@@ -126,10 +125,10 @@ def judge(
         InputError: no item is left, something cannot be written, or an item is damaged and `strict` is set.
     """
     judge_item = _ItemJudge(items, methods, measures, gathered.read(), report)
-    share = range(processes.rank, len(items), processes.count)
+    share = range(torchrun.rank(), len(items), torchrun.count())
     own: dict[int, list[Row]] = {}
     damaged: dict[str, str] = {}
-    bar = tqdm(total=len(share), unit="item", disable=None if processes.rank == 0 else True, leave=False)
+    bar = tqdm(total=len(share), unit="item", disable=True if torchrun.rank() else None, leave=False)
     with bar, _one_thread_each(device_of(methods)) as (pool, workers):
         for index, rows, stamp, error in in_order(pool, judge_item, share, 2 * workers):
             if error is not None:
@@ -141,8 +140,8 @@ def judge(
                 if stamp:
                     gathered.append(rows, stamp)
             bar.update()
-    shares = processes.gather((own, damaged))
-    if processes.rank > 0:
+    shares = elastic.gather((own, damaged))
+    if torchrun.rank():
         return None
     judged = _merge(shares, items)
     gathered.write(judged.rows)

@@ -101,7 +101,7 @@ class Measures:
         Raises:
             InputError: the frames or the region are too small.
         """
-        frame = as_8_bits(item.triplet.frames[1, None].to(self.device))
+        frame = quantised(item.triplet.frames[1, None].to(self.device))
         if min(frame.shape[2:]) < LPIPS_SMALLEST_SIDE:
             size = f"{frame.shape[3]}×{frame.shape[2]}"
             raise InputError(f"{item.triplet.name} is {size} pixels; each side needs at least {LPIPS_SMALLEST_SIDE}.")
@@ -118,7 +118,7 @@ class Measures:
     @torch.inference_mode()
     def compare(self, frames: Sequence[Tensor], item: JudgedItem, truth: Truth) -> dict[str, float]:
         """Compute every column for the frames (3, h, w) drawn at `times`."""
-        frames = [as_8_bits(frame[None].to(self.device).float()) for frame in frames]
+        frames = [quantised(frame[None].to(self.device).float()) for frame in frames]
         found = {name: self._value(name, frames[0], truth.whole) for name in self.metrics}
         part = _crop(frames[0], item)
         found |= {f"roi_{name}": self._value(name, part, truth.roi) for name in self.in_roi}
@@ -127,7 +127,7 @@ class Measures:
         if self.aligned:
             found |= self._aligned({time: by_time[time] for time in (t, *ALIGNED_TIMES)}, t, truth)
         if self.registered:
-            moved = as_8_bits(register(frames[0], truth.frame))
+            moved = quantised(register(frames[0], truth.frame))
             found |= {f"registered_{name}": self._value(name, moved, truth.whole) for name in self.registered}
         if self.in_sequence:
             first, _, last = item.triplet.frames
@@ -162,7 +162,7 @@ def _create(name: str, protocol: str) -> ImageMetric:
     return metric.creator()(protocol) if metric.has_protocols else metric.creator()()
 
 
-def as_8_bits(frame: Tensor) -> Tensor:
+def quantised(frame: Tensor) -> Tensor:
     """Round values to what an 8-bit picture stores, in [0, 1]."""
     return (255 * frame.clamp(0, 1)).round() / 255
 

@@ -6,7 +6,7 @@ method that draws: the automatic motion, or hints.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,19 +16,10 @@ from _train.frame_interpolation.pipeline import Pipeline, PreparedPair
 from _util.flow import backwarp
 from _util.morphology import dilated
 
+if TYPE_CHECKING:
+    from _train.frame_interpolation.guides.hinted import PreparedHints
+
 _GROWN = 1 / 80  # of the width, by which masks are dilated to include outlines
-
-
-class MotionRenderer(Protocol):
-    """Draws a pair at any time, and moves masks of its first key along."""
-
-    def attach(self, masks: Tensor) -> Any:
-        """Prepare masks (1, k, h, w) of key 0 for `carry`."""
-        ...
-
-    def carry(self, t: float, attached: Any) -> tuple[Tensor, Tensor]:
-        """The frame (1, c, h, w) at time t in (0, 1), and the masks moved to that time, (1, k, h, w)."""
-        ...
 
 
 class AutomaticMotion(NamedTuple):
@@ -43,6 +34,7 @@ class AutomaticMotion(NamedTuple):
         return torch.cat([masks, backwarp(masks, back.to(masks), quirk=False)])
 
     def carry(self, t: float, attached: Tensor) -> tuple[Tensor, Tensor]:
+        """The frame (1, c, h, w) at time t in (0, 1), and the masks moved to that time, (1, k, h, w)."""
         return self.pipeline.carry(self.prepared, t, attached)
 
 
@@ -57,10 +49,10 @@ class PreparedParts:
         count: of the parts.
     """
 
-    def __init__(self, motion: MotionRenderer, masks: Sequence[Tensor]):
+    def __init__(self, motion: "AutomaticMotion | PreparedHints", masks: Sequence[Tensor]):
         self._motion = motion
         self.count = len(masks)
-        self._attached = motion.attach(torch.cat([_grown(mask) for mask in masks], 1))
+        self._attached: Any = motion.attach(torch.cat([_grown(mask) for mask in masks], 1))
 
     def frame(self, t: float, own: Sequence[float]) -> Tensor:
         """The frame (1, c, h, w) at time t, with each part at its own time; all times in (0, 1)."""

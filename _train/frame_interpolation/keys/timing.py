@@ -180,15 +180,6 @@ def parse_curve(text: str) -> Ease:
     return CubicBezier(*(_number("cubic-bezier", number) for number in numbers))
 
 
-def parse_between(text: str) -> list[int]:
-    """Parse numbers of in-betweens, such as `3,1,0,5`.
-
-    Raises:
-        InputError: one is not an integer from 0 to `MOST_BETWEEN`.
-    """
-    return [parse_count(part, "--between") for part in text.split(",")]
-
-
 def parse_count(text: str, name: str) -> int:
     """Parse the number of in-betweens of one gap.
 
@@ -202,15 +193,6 @@ def parse_count(text: str, name: str) -> int:
     if not 0 <= count <= MOST_BETWEEN:
         raise InputError(f"{name} has {count}; a gap has from 0 to {MOST_BETWEEN} in-betweens.")
     return count
-
-
-def parse_ticks(text: str) -> list[tuple[Fraction, ...]]:
-    """Parse the ticks of several gaps, such as `0.25,0.5:0.5::1/3`.
-
-    Raises:
-        InputError: as `check_ticks`, or a tick is not a number.
-    """
-    return [parse_gap_ticks(part.split(","), "--ticks") for part in text.split(":")]
 
 
 def parse_gap_ticks(texts: Iterable[str], name: str) -> tuple[Fraction, ...]:
@@ -259,8 +241,9 @@ def plan(
     Args:
         keys: names of the keys, in order, without suffix.
         is_loop: whether a gap leads from the last key to the first.
-        between, ticks: texts for `parse_between` and `parse_ticks`, with one value for all gaps or one for each. The
-            value of the gap that closes a loop may be omitted; it is then that of the last gap. ticks override between.
+        between, ticks: texts such as `3,1,0,5` and `0.25,0.5:0.5::1/3`, with one value for all gaps or one for each.
+            The value of the gap that closes a loop may be omitted; it is then that of the last gap. ticks override
+            between.
         ease, on: texts for `parse_ease` and `parse_on`.
         chart: a CSV file, whose values override the others.
 
@@ -269,9 +252,11 @@ def plan(
     """
     divided = key_names.divided(keys)[: len(keys) - 1 + is_loop]
     if ticks is None:
-        marks = [even(count) for count in _by_gap("--between", "counts", parse_between(between), divided, is_loop)]
+        counts = [parse_count(part, "--between") for part in between.split(",")]
+        marks = [even(count) for count in _by_gap("--between", "counts", counts, divided, is_loop)]
     else:
-        marks = _by_gap("--ticks", "lists", parse_ticks(ticks), divided, is_loop)
+        lists = [parse_gap_ticks(part.split(","), "--ticks") for part in ticks.split(":")]
+        marks = _by_gap("--ticks", "lists", lists, divided, is_loop)
     rows = [_Row(one, parse_ease(ease), parse_on(on)) for one in marks]
     if chart is not None:
         rows = _charted(rows, chart, keys, divided)

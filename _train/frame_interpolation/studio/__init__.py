@@ -6,5 +6,6 @@
            .studio/                       in-betweens that were drawn; it may be deleted at any time
 
 `project` holds what the page edits, `keys` the key drawings on disk, `sheet` the drawings that result from both.
-`worker` draws them, `exports` writes them to files, `server` serves all of it to the page in `static/`.
+`worker` draws them, `cache` keeps them on disk, `exports` writes them to files. `server` serves all of it to the page
+in `static/`: `pictures` for the browser, and `events` when something has changed.
 """

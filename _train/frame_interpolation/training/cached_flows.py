@@ -59,8 +59,7 @@ class CachedFlows(Source):
                 return triplet._replace(flows=None)
             flows = self._estimate(self.estimator, triplet.frames).half()
             try:
-                with files.replacing(path) as temporary:
-                    temporary.write_bytes(save({"flows": flows}, {"origin": origin}))
+                files.write_bytes(path, save({"flows": flows}, {"origin": origin}))
             except InputError as error:
                 self._notices.say(f"Flows are not kept: {error}")
         return triplet._replace(flows=tuple(flows.float()))

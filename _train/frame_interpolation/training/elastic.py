@@ -11,7 +11,7 @@ import time
 import uuid
 from argparse import Namespace
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -21,6 +21,7 @@ from _util.counts import counted
 from _util.device import choose
 from _util.errors import InputError
 
+T = TypeVar("T")
 _TIMEOUT = timedelta(minutes=30)  # timeout after which a process counts as lost
 _TIMEOUT_ALONE = timedelta(days=1)  # while the first process works alone, as for validation
 _PAUSE = 0.02  # seconds
@@ -72,6 +73,15 @@ def create_fabric(options: Namespace, uses_all_weights: bool, processes: int):
         num_nodes=processes // here,
         strategy=DDPStrategy(find_unused_parameters=not uses_all_weights) if processes > 1 else "auto",
     )
+
+
+def gather(part: T) -> list[T]:
+    """Gather the parts of all processes, in order of rank; blocks until all have called it."""
+    if not dist.is_initialized():
+        return [part]
+    parts = [part] * dist.get_world_size()
+    dist.all_gather_object(parts, part)
+    return parts
 
 
 def create_patient_group() -> dist.ProcessGroup | None:
@@ -127,10 +137,7 @@ def batches_per_process(batches_a_step: int, processes: int) -> int:
 
 def require_one_state(step: int, path: os.PathLike) -> None:
     """Raise InputError in all processes unless they resume from the same step."""
-    if not dist.is_initialized():
-        return
-    steps = [step] * dist.get_world_size()
-    dist.all_gather_object(steps, step)
+    steps = gather(step)
     if len(set(steps)) > 1:
         raise InputError(
             f"Processes find {path} at different steps, {min(steps)} to {max(steps)}; OUT must be in a folder that all "

@@ -62,7 +62,7 @@ class Journal:
         table = csv.DictWriter(text, names)
         table.writeheader()
         table.writerows({name: f"{value:.7g}" for name, value in row.items()} for row in self.rows)
-        write_durably(self.out / "metrics.csv", text.getvalue().encode())
+        files.write_bytes(self.out / "metrics.csv", text.getvalue().encode())
         with self._writing_events():
             for name, value in {**figures, **means}.items():
                 self.events.add_scalar(name, value, step)
@@ -89,7 +89,7 @@ class Journal:
                 panel.legend()
         content = io.BytesIO()
         FigureCanvasAgg(figure).print_png(content)
-        write_durably(self.out / "curves.png", content.getbuffer())
+        files.write_bytes(self.out / "curves.png", content.getbuffer())
 
     def show(self, step: int, pictures: list[np.ndarray]) -> None:
         """Write sample pictures, (h, w, 3) uint8 each."""
@@ -104,7 +104,7 @@ class Journal:
         content = io.BytesIO()
         torch.save(state, content)
         for name in names:
-            write_durably(self.out / "checkpoints" / name, content.getbuffer())
+            files.write_bytes(self.out / "checkpoints" / name, content.getbuffer())
 
 
 class _Readable:
@@ -134,16 +134,6 @@ def _read_rows(path: Path) -> list[dict[str, float]]:
     if not all("step" in row for row in rows):
         raise InputError(f"{path} has rows without a step; move it away, and its curves start again.")
     return rows
-
-
-def write_durably(path: Path, content: bytes | memoryview) -> None:
-    """Write a file atomically, so that it is either new or unchanged even after a power failure.
-
-    Raises:
-        InputError: the file cannot be written, for lack of space or permission.
-    """
-    with files.replacing(path) as temporary:
-        temporary.write_bytes(content)
 
 
 def read_checkpoint(path: Path) -> dict:
@@ -216,7 +206,7 @@ def export(
         raise InputError(f"{existing} exists; choose another --to, or add --overwrite to replace it.")
     files.make_folder(folder, "choose another --to")
     for place, tensors in exported.items():
-        write_durably(place, save(tensors, readable))
+        files.write_bytes(place, save(tensors, readable))
     return list(exported)
 
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
@@ -180,10 +179,7 @@ class Loop:
         """Average each figure over the processes that have it, so that all of them make the same decisions."""
         values = [torch.as_tensor(x, dtype=torch.float32, device=self.fabric.device) for x in figures.values()]
         own = dict(zip(figures, torch.stack(values).tolist(), strict=True))
-        if self.fabric.world_size == 1:
-            return own
-        of_all: list[dict[str, float]] = [own] * self.fabric.world_size
-        dist.all_gather_object(of_all, own)
+        of_all = elastic.gather(own)
         return {name: fmean(one[name] for one in of_all if name in one) for name in dict.fromkeys(chain(*of_all))}
 
     def _set_lr(self) -> None:

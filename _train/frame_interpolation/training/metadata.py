@@ -3,10 +3,8 @@
 import argparse
 import math
 import platform
-import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,7 @@ def describe(options: argparse.Namespace, processes: int) -> dict:
     cuda = options.device.type == "cuda"
     name = torch.cuda.get_device_name(options.device) if cuda else platform.processor() or platform.machine()
     run = {
-        "command": shlex.join([*command.name("_train.frame_interpolation.train").split(), *sys.argv[1:]]),
+        "command": command.as_typed("_train.frame_interpolation.train"),
         "commit": _commit(),
         "hardware": f"{processes} × {name}",
         "processes": processes,

@@ -114,7 +114,9 @@ class Parts:
     def keep(self, i: int, frames: range) -> None:
         """Record part `i`, which is in place and holds the given frames, as finished."""
         path = self.path(i)
-        sync(*(path.iterdir() if path.is_dir() else ()), path, self.folder)
+        for one in (*(path.iterdir() if path.is_dir() else ()), path, self.folder):
+            with files.writing(one):
+                files.sync(one)
         with files.writing(self._log):
             files.append(self._log, _line({"part": i, "frames": len(frames), "sha256": runs.digest(path)}))
         self.finished[i] = len(frames)
@@ -247,17 +249,6 @@ def rename(path: Path, place: Path) -> None:
     """
     with files.writing(place):
         files.publish(path, place)
-
-
-def sync(*paths: Path) -> None:
-    """Sync files, and the entries of folders, to disk.
-
-    Raises:
-        InputError: syncing fails.
-    """
-    for path in paths:
-        with files.writing(path):
-            files.sync(path)
 
 
 def _line(record: dict[str, Any]) -> str:

@@ -42,9 +42,8 @@ def expected_seconds(interpolator: PairInterpolator, size: tuple[int, int], betw
             seconds.append(taken)
     more = max(0.0, seconds[1] - seconds[0]) / max(1, pixels[1] - pixels[0])
     area = size[0] * size[1]
-    of_pair = min(
-        seconds[1] + more * (area - pixels[1]), seconds[1] * area / pixels[1]
-    )  # nothing grows faster than area
+    # Nothing grows faster than area.
+    of_pair = min(seconds[1] + more * (area - pixels[1]), seconds[1] * area / pixels[1])
     return of_pair / (between + 1)
 
 

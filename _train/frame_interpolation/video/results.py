@@ -7,10 +7,11 @@ import contextlib
 import io
 import os
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import ImageCms
@@ -53,30 +54,25 @@ class Options(NamedTuple):
     scenes: tuple[Fraction, ...] | None = None  # their start times in seconds of the source; None: they are detected
 
 
-class Result(Protocol):
+class Result(ABC):
     """A kind of output: writes parts and joins them."""
 
     part_suffix: str
     notes: list[str]
+    _encoding: video.Encoding  # of parts, where they are videos
 
+    @abstractmethod
     def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options): ...
 
-    def part(self, path: Path) -> contextlib.AbstractContextManager[Any]: ...
+    def part(self, path: Path) -> contextlib.AbstractContextManager[Any]:
+        return video.Writer(path, self._encoding)
 
+    @abstractmethod
     def join(self, parts: Parts) -> Path | None:
         """Join the parts; returns the path of the result, still to be renamed, or None if it is already in place."""
 
 
-class _Encoded:
-    """What has an `_encoding`."""
-
-    _encoding: video.Encoding
-
-    def part(self, path: Path) -> video.Writer:
-        return video.Writer(path, self._encoding)
-
-
-class _Video(_Encoded):
+class _Video(Result):
     """A video file; its parts are encoded, then joined together with the other streams of the source."""
 
     def __init__(self, source: Path, out: Path, reader: video.Reader, fps: Fraction, options: Options):
@@ -157,7 +153,7 @@ def _encoding(suffix: str, reader: video.Reader, fps: Fraction, options: Options
     return encoding, notes
 
 
-class Folder:
+class Folder(Result):
     """A folder of numbered drawings."""
 
     part_suffix = ""
@@ -190,7 +186,7 @@ class Folder:
         return whole
 
 
-class _Animation(_Encoded):
+class _Animation(Result):
     """An animated picture, written from lossless parts."""
 
     part_suffix = ".nut"
@@ -214,7 +210,7 @@ class _Animation(_Encoded):
         return whole
 
 
-class _Y4M(_Encoded):
+class _Y4M(Result):
     """Uncompressed video; its parts are concatenated."""
 
     part_suffix = ".y4m"

@@ -1,4 +1,4 @@
-"""The frames of a source at the times of a result, which shows them beside its own."""
+"""The frames of a source at the times of a result, which shows them beside its own, or areas of them over its own."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -26,15 +26,23 @@ class SourceFrames:
     def watch(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         """Pass frames through, and keep them until they are forgotten."""
         for frame in frames:
-            if frame.time <= self._start:
-                self._coming.clear()
-            self._coming.append((frame.time, frame.pixels))
+            self.keep(frame.time, frame.pixels)
             yield frame
+
+    def keep(self, time: Fraction, pixels: np.ndarray) -> None:
+        """Keep what the source shows from a time on, until it is forgotten; times must increase."""
+        if time <= self._start:
+            self._coming.clear()
+        self._coming.append((time, pixels))
 
     def at(self, number: int) -> np.ndarray:
         """The pixels that the source shows at the time of frame `number` of the result; numbers must increase."""
+        return self.since(number)[1]
+
+    def since(self, number: int) -> tuple[Fraction, np.ndarray]:
+        """The pixels as of `at`, and from which time on the source shows them."""
         self.forget(number)
-        return self._coming[0][1]
+        return self._coming[0]
 
     def forget(self, number: int) -> None:
         """Drop the frames that the source no longer shows at the time of frame `number` of the result."""

@@ -5,27 +5,18 @@ motion of the drawing.
 """
 
 import itertools
-from collections import deque
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import NamedTuple
 
 import numpy as np
 
 from _train.frame_interpolation.video.excerpt import Area
-from _train.frame_interpolation.video.timeline import tolerance
+from _train.frame_interpolation.video.source_frames import SourceFrames
 from _util import alpha, duplicates
 from _util.video import Frame
 
 _GROUND = (0, 177, 64)  # chroma-key green, rare in drawings; replaces transparent pixels
 _HIDDEN = 128  # grey
-
-
-class _StillChange(NamedTuple):
-    """A change of an area's content."""
-
-    time: Fraction
-    pixels: np.ndarray
 
 
 class Stills:
@@ -39,10 +30,8 @@ class Stills:
     """
 
     def __init__(self, areas: Sequence[Area], fps: Fraction, rate: Fraction, start: Fraction = Fraction(0)):
-        self._areas, self._fps, self._start = areas, fps, start
-        self._near = tolerance(fps, rate)
-        self._coming: list[deque[_StillChange]] = [deque() for _ in areas]
-        self._last: list[_StillChange | None] = [None for _ in areas]
+        self._areas = areas
+        self._contents = [SourceFrames(fps, rate, start) for _ in areas]
 
     def watch(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         """Pass frames through, and record changes of the areas until they are shown."""
@@ -54,11 +43,9 @@ class Stills:
             duplicates.detect(map(area.view, map(visible, some))) for area, some in zip(self._areas, seen, strict=True)
         ]
         for frame, *is_repeat in zip(frames, *repeats, strict=False):
-            for area, coming, repeats_last in zip(self._areas, self._coming, is_repeat, strict=True):
+            for area, content, repeats_last in zip(self._areas, self._contents, is_repeat, strict=True):
                 if not repeats_last:
-                    if frame.time <= self._start:
-                        coming.clear()
-                    coming.append(_StillChange(frame.time, area.view(frame.pixels).copy()))
+                    content.keep(frame.time, area.view(frame.pixels).copy())
             yield frame
 
     def over(self, picture: Frame | np.ndarray, drawing: Frame, number: int) -> Frame | np.ndarray:
@@ -68,23 +55,15 @@ class Stills:
             picture: the frame, an in-between or the drawing itself.
             drawing: the source's drawing at that time.
         """
-        for i, area in enumerate(self._areas):
-            change = self._at(i, (number + self._near) / self._fps)
-            if change is not None and change.time > drawing.time:
-                pixels = change.pixels
-            elif isinstance(picture, Frame):
-                continue
-            else:
+        for area, content in zip(self._areas, self._contents, strict=True):
+            time, pixels = content.since(number)
+            if time <= drawing.time:
+                if isinstance(picture, Frame):
+                    continue
                 pixels = area.view(drawing.pixels)
             picture = (picture.pixels if isinstance(picture, Frame) else picture).copy()
             area.view(picture)[:] = pixels
         return picture
-
-    def _at(self, i: int, time: Fraction) -> _StillChange | None:
-        """The last change of an area up to a time."""
-        while self._coming[i] and self._coming[i][0].time <= time:
-            self._last[i] = self._coming[i].popleft()
-        return self._last[i]
 
 
 def visible(frame: Frame, hidden: Sequence[Area] = ()) -> np.ndarray:

@@ -198,7 +198,7 @@ name = sys.argv[1]
 if name == "agreement": raise RuntimeError("a kernel died")
 if name == "video": time.sleep(60)
 print("said on the way")
-print(json.dumps([[{"device": json.loads(sys.argv[2])[0]}], "the table of " + name]))
+print(json.dumps([[{"device": json.loads(sys.argv[2])["device"]}], "the table of " + name]))
 """
 
 
@@ -222,15 +222,15 @@ def test_a_report_keeps_what_is_not_measured_again(monkeypatch, tmp_path):
     measured = {
         "toons": ([{"x": 1}], "old toons"),
         "agreement": ([{"x": 1}], "old agreement"),
-        "video": 2 * ("Not measured: a",),
+        "video": (None, "Not measured: a"),
     }
     monkeypatch.setattr(gpu, "_measured", lambda name, *_: measured[name])
     gpu.run(SETTINGS, report, ["toons", "agreement", "video"])
     head = report.read_text().partition("\n\n##")[0]
     measured = {
         "toons": ([{"x": 2}], "new toons"),
-        "agreement": 2 * ("Not measured: b",),
-        "video": 2 * ("Not measured: b",),
+        "agreement": (None, "Not measured: b"),
+        "video": (None, "Not measured: b"),
     }
     gpu.run(SETTINGS, report, ["video", "agreement", "toons"])
     assert report.read_text().startswith(head)
@@ -266,7 +266,7 @@ def test_no_time_left(monkeypatch, tmp_path):
 def test_the_program_of_a_process(monkeypatch, capsys):
     section = gpu.SECTIONS["toons"]._replace(measure=lambda settings: [{}] if settings == SETTINGS else [])
     monkeypatch.setitem(gpu.SECTIONS, "toons", section)
-    monkeypatch.setattr("sys.argv", ["-c", "toons", json.dumps(SETTINGS, default=str)])
+    monkeypatch.setattr("sys.argv", ["-c", "toons", json.dumps(SETTINGS._asdict(), default=str)])
     exec(gpu.PROGRAM)
     rows, table = json.loads(capsys.readouterr().out)
     assert rows == [{}]

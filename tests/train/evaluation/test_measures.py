@@ -9,7 +9,7 @@ from torch import Tensor
 from _databacks.triplet import Triplet
 from _train.frame_interpolation.evaluation.items import JudgedItem
 from _train.frame_interpolation.evaluation.judging import draw
-from _train.frame_interpolation.evaluation.measures import ALIGNED_TIMES, Measures, as_8_bits, register
+from _train.frame_interpolation.evaluation.measures import ALIGNED_TIMES, Measures, quantised, register
 from _train.frame_interpolation.evaluation.validation import Function
 from _train.frame_interpolation.methods import PUBLISHED
 from _util.image import to_tensor
@@ -82,7 +82,7 @@ def test_the_truth_is_a_picture_of_8_bits_too():
     truth = measures.prepare(judged)
     assert measures.compare([deep[0]], judged, truth) == {"psnr": 100}
     levels = to_tensor(np.arange(256, dtype=np.uint8).repeat(12).reshape(48, 64, 1))
-    assert torch.equal(as_8_bits(levels), levels)
+    assert torch.equal(quantised(levels), levels)
 
 
 def test_figures_are_the_same_under_autocast():
@@ -94,8 +94,8 @@ def test_figures_are_the_same_under_autocast():
 
 def test_frames_are_pictures_of_8_bits():
     values = torch.tensor([-1, 0, 0.4 / 255, 0.6 / 255, 100.2 / 255, 1, 2])
-    assert (255 * as_8_bits(values)).round().tolist() == [0, 0, 0, 1, 100, 255, 255]
-    truth = as_8_bits(torch.rand(1, 3, 40, 40))
+    assert (255 * quantised(values)).round().tolist() == [0, 0, 0, 1, 100, 255, 255]
+    truth = quantised(torch.rand(1, 3, 40, 40))
     measures, judged = Measures(["psnr", "lpips"]), item(truth, (truth, truth))
     found = measures.compare([(truth + 0.4 / 255)[0]], judged, measures.prepare(judged))
     assert found == {"psnr": 100, "lpips": 0}

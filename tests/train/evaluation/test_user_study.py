@@ -415,16 +415,16 @@ def test_agreement_of_all_pairs_does_not_depend_on_the_order_of_methods(turned):
     pairs = np.random.default_rng(0).integers(0, 5, (3, 6, 2))
     pairs[0, :, 1] = 0
     found = [np.fliplr(of) if turn else of for of, turn in zip(pairs, turned, strict=True)]
-    assert preferences.pooled_kappa(found) == pytest.approx(preferences.pooled_kappa(list(pairs)))
+    assert preferences.fleiss_kappa(*found) == pytest.approx(preferences.fleiss_kappa(*pairs))
 
 
 def test_agreement_above_that_by_chance_within_each_pair():
     clear, even = np.array([[4, 0], [0, 4]]), np.array([[2, 2], [2, 2]])
     kappas = [preferences.fleiss_kappa(of) for of in (clear, even)]
     assert kappas == pytest.approx([1, -1 / 3])
-    assert preferences.pooled_kappa([clear, even]) == pytest.approx(np.mean(kappas))  # as chance is ½ in both
-    assert preferences.pooled_kappa([clear, np.array([[4, 0], [4, 0]])]) == 1  # chance alone would agree on the second
-    assert np.isnan(preferences.pooled_kappa([]))
+    assert preferences.fleiss_kappa(clear, even) == pytest.approx(np.mean(kappas))  # as chance is ½ in both
+    assert preferences.fleiss_kappa(clear, np.array([[4, 0], [4, 0]])) == 1  # chance alone would agree on the second
+    assert np.isnan(preferences.fleiss_kappa())
 
 
 def test_agreement_at_its_ends():

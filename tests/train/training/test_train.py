@@ -36,13 +36,13 @@ from _train.frame_interpolation.models.rfr import RFR
 from _train.frame_interpolation.models.sharp_ifnet import SharpIFNet
 from _train.frame_interpolation.models.softsplat_lite import SoftsplatLite
 from _train.frame_interpolation.models.unet import FlowUNet, FrameUNet
-from _train.frame_interpolation.training import augmentation, batches, elastic, journal, tasks
+from _train.frame_interpolation.training import augmentation, batches, elastic, tasks
 from _train.frame_interpolation.training import data as training_data
 from _train.frame_interpolation.training.journal import read_checkpoint
 from _train.frame_interpolation.training.options import OUTPUTS, split_weight
 from _train.frame_interpolation.training.tasks.animeinterp import combine
 from _train.frame_interpolation.training.tasks.stages import STAGES, StagePlan
-from _util import checkpoints
+from _util import checkpoints, files
 from _util.errors import InputError
 from _util.locks import holding
 from tests import train_tiny
@@ -236,10 +236,8 @@ def test_the_first_process_alone_writes(run, data, tmp_path, monkeypatch):
 def test_what_a_resumed_run_repeats_is_ended_by_the_last_checkpoint(run, data, tmp_path, monkeypatch):
     """Whatever a kill may keep from being written, `last.ckpt` is of a step before."""
     written = []
-    right = journal.write_durably
-    monkeypatch.setattr(
-        journal, "write_durably", lambda path, content: (written.append(path.name), right(path, content))
-    )
+    right = files.write_bytes
+    monkeypatch.setattr(files, "write_bytes", lambda path, content: (written.append(path.name), right(path, content)))
     run(data / "train", tmp_path / "out", *TINY, "--steps", 1, "--validate", data / "val")
     assert written == ["metrics.csv", "curves.png", "best.ckpt", "last.ckpt"]
 

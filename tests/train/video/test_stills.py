@@ -89,6 +89,6 @@ def test_few_changes_are_kept_of_what_is_made_already():
     frames = [Frame(Fraction(i), np.full((H, W, 3), 40 * (i % 6), np.uint8), None) for i in range(20)]
     stills = Stills(areas, Fraction(1), Fraction(1), start)
     assert len(list(stills.watch(iter(frames)))) == 20
-    assert len(stills._coming[0]) == 5
+    assert len(stills._contents[0]._coming) == 5
     shown = [stills.over(np.zeros((H, W, 3), np.uint8), frames[0], k)[4, 4, 0] for k in range(15, 20)]
     assert shown == [40 * (i % 6) for i in range(15, 20)]

@@ -3,7 +3,6 @@
 Counts of preferences are (m, m) arrays; `wins[i, j]` is how often i was preferred to j.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -53,11 +52,9 @@ def bradley_terry(wins: np.ndarray) -> tuple[list[Interval], bool]:
         difference = s[:, None] - s[None]
         return difference, np.exp(-np.logaddexp(0, -difference))
 
-    def cost(free: np.ndarray) -> float:
-        return float((wins * np.logaddexp(0, -chances(free)[0])).sum())
-
-    def gradient(free: np.ndarray) -> np.ndarray:
-        return (games * chances(free)[1] - wins).sum(1)[1:]
+    def cost(free: np.ndarray) -> tuple[float, np.ndarray]:
+        difference, p = chances(free)
+        return float((wins * np.logaddexp(0, -difference)).sum()), (games * p - wins).sum(1)[1:]
 
     def information(free: np.ndarray) -> np.ndarray:
         p = chances(free)[1]
@@ -67,7 +64,7 @@ def bradley_terry(wins: np.ndarray) -> tuple[list[Interval], bool]:
     found = optimize.minimize(
         cost,
         np.zeros(count - 1),
-        jac=gradient,
+        jac=True,
         hess=lambda free: information(free)[1:, 1:],
         method="trust-exact",
         options={"gtol": 1e-10},
@@ -90,20 +87,12 @@ def agreement(counts: np.ndarray) -> float:
     return float(alike.mean()) if len(alike) else np.nan
 
 
-def fleiss_kappa(counts: np.ndarray) -> float:
+def fleiss_kappa(*groups: np.ndarray) -> float:
     """Agreement above chance (Fleiss, 1971), over subjects judged by at least two people.
 
     Subjects may have different numbers of judgements. NaN if there are no such subjects or chance agreement is 1.
-
-    Args:
-        counts: as of `agreement`.
-    """
-    return pooled_kappa([counts])
-
-
-def pooled_kappa(groups: Sequence[np.ndarray]) -> float:
-    """`fleiss_kappa` of groups of subjects that have categories of their own, such as pairs of methods: agreement by
-    chance is that within each group.
+    Agreement by chance is that within each group of subjects that have categories of their own, such as pairs of
+    methods.
 
     Args:
         groups: of each group, counts as of `agreement`.

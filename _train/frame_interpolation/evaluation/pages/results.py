@@ -12,7 +12,6 @@ from _train.frame_interpolation.evaluation.pages.preferences import (
     agreement,
     bradley_terry,
     fleiss_kappa,
-    pooled_kappa,
     share,
 )
 from _util.errors import InputError
@@ -47,7 +46,7 @@ class Results(NamedTuple):
     pairs: list[PairResult]
     methods: list[MethodResult]
     agreement: float  # over items and pairs of methods
-    kappa: float  # see `preferences.pooled_kappa`
+    kappa: float  # see `preferences.fleiss_kappa`
     has_prior: bool  # see `preferences.bradley_terry`
 
 
@@ -96,7 +95,7 @@ def results(sheets: list[Sheet], min_attention: float) -> Results:
         pairs,
         of_methods,
         agreement(np.concatenate(list(counts.values()))),
-        pooled_kappa(list(counts.values())),
+        fleiss_kappa(*counts.values()),
         has_prior,
     )
 

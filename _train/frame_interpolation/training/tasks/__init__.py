@@ -7,6 +7,7 @@ A new model needs a class in a file here and a line in `TASKS`; `loop.py` does e
     ifnet.py          IFNet
     synthesis.py      SoftsplatLite + DTM, Fusion
     animeinterp.py    AnimeInterp, with and without GMA, in stages
+    stages.py         what is trained in which stage
     unet.py           the U-Nets: their flow, and their frames
 """
 
