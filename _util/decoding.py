@@ -600,14 +600,14 @@ def _lost_start(path: Path, first: int | None) -> Fraction:
         return Fraction(0)
     earliest = first
     with _open(path) as (container, stream), contextlib.suppress(av.FFmpegError):
-        has_pts = _has_pts(container)
+        has_pts, time_base = _has_pts(container), _time_base(stream)
         for packet in container.demux(stream):
             time = packet.pts if has_pts else packet.dts
             if time is not None and time >= first:
                 break
             if time is not None and not packet.is_discard:  # which an edit list hides
                 earliest = min(earliest, time)
-    return (first - earliest) * _time_base(stream)
+    return (first - earliest) * time_base
 
 
 def _declared_duration(

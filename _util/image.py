@@ -17,6 +17,8 @@ from torch import Tensor
 
 from _util import formats
 
+_MERGED = tuple(map(np.dtype, (np.uint8, np.uint16, np.float32)))  # of planes that OpenCV interleaves
+
 
 def read(path: str | Path) -> np.ndarray:
     """Read an image file, upright, as (h, w), (h, w, 3) RGB or (h, w, 4) RGBA, uint8 or uint16.
@@ -58,7 +60,9 @@ def to_array(tensor: Tensor, dtype: DTypeLike) -> np.ndarray:
     if len(planes) == 1:
         return planes[0]
     pixels = planes.transpose(1, 2, 0)
-    return pixels if pixels.flags.c_contiguous else cv2.merge(list(planes))
+    if pixels.flags.c_contiguous or dtype not in _MERGED:
+        return np.ascontiguousarray(pixels)
+    return cv2.merge(list(planes))
 
 
 def pictures_of(frame0: Tensor, frame1: Tensor) -> tuple[np.ndarray, np.ndarray]:
