@@ -498,7 +498,7 @@ def _decode_stream(container: InputContainer, stream: av.VideoStream, damage: Da
         damage.broken += packet.is_corrupt
         try:
             frames = decode(packet)
-        except av.FFmpegError:
+        except (av.FFmpegError, ValueError):  # the latter by PyAV 19, once the decoder could not be opened
             damage.undecodable += 1
             continue
         for frame in frames:

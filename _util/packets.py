@@ -20,7 +20,8 @@ from _util.sound import ReencodedSound
 from _util.streams import is_cover, is_moving, shown
 
 STATES_NO_GAPS = ("avi",)  # containers in which each packet of sound follows the one before
-_HIDES_SOUND = ("mp4", "mov", "ipod", "3gp", "3g2")  # containers with edit lists
+_EDIT_LISTS = ("mp4", "mov", "ipod", "3gp", "3g2")  # containers that have some
+_PADDING = ("matroska", "webm")  # containers that state how much sound is hidden at the start
 
 
 class Span(NamedTuple):
@@ -51,7 +52,7 @@ class _Copy:
     def __init__(self, stream: Stream, epoch: Fraction, is_cut: bool):
         self._stream, self._epoch = stream, epoch
         self._awaits_keyframe = is_cut and is_moving(stream)
-        self._leaves_out_hidden = stream.type == "audio" and stream.container.format.name not in _HIDES_SOUND
+        self._leaves_out_hidden = stream.type == "audio" and not _hides_sound(stream)
 
     def convert(self, packet: av.Packet) -> list[av.Packet]:
         if packet.dts is None and packet.pts is None and not packet.size:  # the end of the stream
@@ -68,6 +69,15 @@ class _Copy:
 
     def end(self) -> list[av.Packet]:
         return []
+
+
+def _hides_sound(stream: Stream) -> bool:
+    """Whether the container of an output stream hides what the source hides.
+
+    FFmpeg reports the sound that an edit list hides at the start as padding since version 9, in PyAV 19.
+    """
+    container, context = stream.container.format.name, stream.codec_context
+    return container in _EDIT_LISTS or (container in _PADDING and getattr(context, "initial_padding", 0) > 0)
 
 
 class _Subtitles:

@@ -95,11 +95,11 @@ def join(
             readings[0], shift = from_zero(readings[0])
             start += shift
         readings.append(_video_packets(parts, ranks, picture, encoding.rate, start))
-        starts = _mux(container, readings)
+        starts, index = _mux(container, readings), picture.index
         container.close()
         if container.format.name == "avi":
             _state_starts(out, starts)
-    _check_whole(out, picture.index, sum(counts))
+    _check_whole(out, index, sum(counts))
 
 
 def _add_picture(container: OutputContainer, template: av.VideoStream, encoding: Encoding) -> av.VideoStream:
