@@ -37,7 +37,7 @@ def test_frames_are_those_of_the_cpu(synthesis, channels, monkeypatch):
         monkeypatch.setattr(interpolator, "choose_device", lambda name: device)
         found = Interpolator(device="mps", **options)(*frames(channels), [0.25, 0.5])
     for ours, theirs in zip(found, expected, strict=True):
-        assert np.abs(ours.astype(int) - theirs).max() <= 2  # the CPU rounds positions to 1/32
+        assert np.abs(ours.astype(int) - theirs).max() <= 3  # OpenCV 4 rounds positions to 1/32
         assert np.abs(ours.astype(int) - theirs).mean() < 0.1
 
 

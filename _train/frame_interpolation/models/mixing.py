@@ -126,7 +126,7 @@ def _fits_numpy(*tensors: Tensor) -> bool:
 def _mix_in_bands(frames: Tensor, motion: Tensor, mask: Tensor, limit: Tensor, factor: int) -> Interpolation:
     """`mix` by OpenCV on PyTorch's threads, on which a band of few rows is not divided further.
 
-    Positions are rounded to 1/32 of a pixel, which halves the time.
+    OpenCV 4 rounds positions to 1/32 of a pixel.
     """
     n, (h, w) = len(motion), frames.shape[3:]
     rows = factor * max(1, _BAND // w // factor)

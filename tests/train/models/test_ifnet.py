@@ -4,6 +4,7 @@ import copy
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,6 +18,7 @@ from _util import checkpoints
 from _util.checkpoints import seeded
 
 PARITY = Path(__file__).parents[2] / "parity" / "ifnet.npz"
+ROUNDING = 1e-4 if cv2.__version__ >= "5" else 0.05  # OpenCV 4 rounds positions to 1/32 of a pixel
 WIDTHS, DEPTHS = (16, 12, 8, 8), (1, 1, 1, 1)
 ROOT = Path(__file__).parents[3]
 PLACES = [Path(os.environ.get("RIFE_WEIGHTS", "")), ROOT / "checkpoints/rife.pkl", ROOT / "_data/weights/rife.pkl"]
@@ -182,7 +184,7 @@ class TestSharp:
         pair = frames(40, 70)
         frame, motion, mask = sharp(*pair, 0.4)
         read0, read1 = ifnet.warp_both(torch.stack(pair), motion, "sharp")
-        torch.testing.assert_close(frame, read1.lerp(read0, mask.sigmoid()).clamp(0, 1), atol=1e-4, rtol=0)
+        torch.testing.assert_close(frame, read1.lerp(read0, mask.sigmoid()).clamp(0, 1), atol=ROUNDING, rtol=0)
 
     @pytest.mark.parametrize("time", [0.25, 0.5, 0.8])
     def test_motion_is_straightened_where_it_strays_by_tenths_of_a_pixel(self, time):

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -5,6 +6,7 @@ import torch
 from _train.frame_interpolation.models import ifnet
 from _train.frame_interpolation.models.mixing import mix, static_limit
 
+ROUNDING = 1e-4 if cv2.__version__ >= "5" else 0.012  # OpenCV 4 rounds positions to 1/32 of a pixel
 EVERYWHERE = torch.zeros(1, 1, 1, 1)  # the limit below which nothing rests
 
 
@@ -70,7 +72,7 @@ def test_what_rests_is_the_same_with_and_without_gradients(coarser):
 @pytest.mark.parametrize(("pairs", "times"), [(1, 1), (1, 3), (2, 2)])
 @pytest.mark.parametrize(("size", "factor"), [((33, 70), 1), ((70, 1100), 2), ((65, 41), 4), ((4, 5), 2)])
 def test_the_frame_is_the_same_with_and_without_gradients(pairs, times, size, factor):
-    """Without them OpenCV samples, in bands, at positions in 1/32 of a pixel."""
+    """Without them OpenCV samples, in bands."""
     h, w = size
     y, x = torch.arange(h).view(-1, 1) * 0.11, torch.arange(w) * 0.07
     frames = 0.5 + 0.4 * torch.sin(torch.arange(6.0 * pairs).view(2, pairs, 3, 1, 1) + y + x)
@@ -81,7 +83,7 @@ def test_the_frame_is_the_same_with_and_without_gradients(pairs, times, size, fa
     expected = mix(frames, motion.requires_grad_(), mask, limit, factor)
     found = mix(frames, motion.detach(), mask, limit, factor)
     assert found.frame.shape == (times, 3, h, w)
-    torch.testing.assert_close(found.frame, expected.frame.detach(), atol=0.004, rtol=0)
+    torch.testing.assert_close(found.frame, expected.frame.detach(), atol=ROUNDING, rtol=0)
     torch.testing.assert_close(found.motion, expected.motion.detach(), atol=1e-5, rtol=0)
     torch.testing.assert_close(found.mask, expected.mask.detach(), atol=1e-5, rtol=0)
 
