@@ -119,10 +119,8 @@ def _unexplained(
             continue
         x0, y0, x1, y1 = here.boxes[piece].tolist()
         lost = np.zeros((y1 - y0, x1 - x0), np.uint8)
-        if (
-            _find_lost(here.labels, there.labels, piece, match, x0, y0, matrices[k], hiding, lost)
-            < _SMALLEST * scale**2
-        ):
+        area = _find_lost(here.labels, there.labels, piece, match, x0, y0, matrices[k], hiding, lost)
+        if area < _SMALLEST * scale**2:
             continue
         cores = cv2.morphologyEx(lost, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
         count, labels = cv2.connectedComponents(cores, connectivity=4)
