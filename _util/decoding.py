@@ -599,14 +599,15 @@ def _lost_start(path: Path, first: int | None) -> Fraction:
     if first is None:
         return Fraction(0)
     earliest = first
-    with _open(path) as (container, stream), contextlib.suppress(av.FFmpegError):
+    with _open(path) as (container, stream):
         has_pts, time_base = _has_pts(container), _time_base(stream)
-        for packet in container.demux(stream):
-            time = packet.pts if has_pts else packet.dts
-            if time is not None and time >= first:
-                break
-            if time is not None and not packet.is_discard:  # which an edit list hides
-                earliest = min(earliest, time)
+        with contextlib.suppress(av.FFmpegError):
+            for packet in container.demux(stream):
+                time = packet.pts if has_pts else packet.dts
+                if time is not None and time >= first:
+                    break
+                if time is not None and not packet.is_discard:  # which an edit list hides
+                    earliest = min(earliest, time)
     return (first - earliest) * time_base
 
 

@@ -1,6 +1,7 @@
 """Optional packages and the extras of pyproject.toml that install them."""
 
 import importlib.util
+import itertools
 import tomllib
 from importlib import metadata
 
@@ -62,14 +63,10 @@ def unsupported() -> str | None:
     from packaging.requirements import Requirement
 
     project = tomllib.loads((places.ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    texts = sum(project["optional-dependencies"].values(), project["dependencies"])
-    wanted = {of.name: of for of in map(Requirement, texts)}
-    versions = {name: _version(name) for name in wanted}
-    wrong = [
-        of
-        for name, of in wanted.items()
-        if versions[name] and not of.specifier.contains(versions[name], prereleases=True)
-    ]
+    extras = (texts for extra, texts in project["optional-dependencies"].items() if extra != "dev")
+    wanted = {of.name: of for of in map(Requirement, itertools.chain(project["dependencies"], *extras))}
+    versions = {name: version for name in wanted if (version := _version(name))}
+    wrong = [wanted[name] for name, of in versions.items() if not wanted[name].specifier.contains(of, prereleases=True)]
     if not wrong:
         return None
     found = listed([f"{of.name} {versions[of.name]}" for of in wrong], len(wrong))

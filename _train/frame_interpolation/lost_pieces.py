@@ -184,7 +184,7 @@ def _find_turning(
     sure = confidences(pieces, matches)
     are_sure = np.minimum(seen, sure) >= _RIGID
     matches &= are_sure | ((seen >= _SEEN) & (sure >= _SURE))
-    are_rigid = are_sure & (_bends(pieces, matches, sum(areas)) < _BENT * scale)
+    are_rigid = are_sure & (_bends(pieces, matches, np.add(*areas)) < _BENT * scale)
     moves_far = _spread(shifts & matches & are_rigid & pieces.are_anchored, joined_to, shifts & matches)
     together = _moving_together(pieces, ways, _TOGETHER * scale)
     share = (together & moves_far & ~pieces.torn) @ areas[0] / ((together & shifts) @ areas[0]).clip(min=1)

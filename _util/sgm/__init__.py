@@ -79,8 +79,9 @@ class SGM:
     ):
         if features == "auto":
             features = best(folder)
+        backbone = open_backbone(features, LAYERS, folder)
         # Activations take the memory format of the weights, and pooling needs them channels last.
-        self.backbone = open_backbone(features, LAYERS, folder).to(device, memory_format=torch.channels_last)
+        self.backbone = backbone.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # not in the stubs
         self.penalty: Penalty = penalty
         self.style: Style = style
         self.smallest, self.device = smallest, torch.device(device)

@@ -163,7 +163,7 @@ def _front_to_back(values: Tensor, path: Tensor, way: Tensor) -> Iterator[tuple[
 
 def _touched(belongs: Tensor, way: Tensor) -> tuple[slice, ...] | None:
     """The part of images on the CPU that holds some pixels (b, 1, h, w) bool and where they land; None if empty."""
-    x, y, across, down = cv2.boundingRect(belongs[:, 0].numpy().any(0).view(np.uint8))
+    x, y, across, down = cv2.boundingRect(belongs[:, 0].any(0).numpy().view(np.uint8))
     h, w = way.shape[2:]
     if not across or (down, across) == (h, w):
         return _WHOLE if across else None
