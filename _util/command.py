@@ -199,12 +199,6 @@ def run(main: Callable[[], None]) -> NoReturn:
     except InputError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         sys.exit(2)
-    except ModuleNotFoundError as error:
-        sentence = extras.missing(error)
-        if sentence is None:
-            raise
-        print(sentence, file=sys.stderr)
-        sys.exit(2)
     except BrokenPipeError:
         _discard_stdout()
         sys.exit(1)
@@ -230,7 +224,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     except Exception as error:
         if _kept:  # what was interrupted, such as a compiler, has failed
             _end_interrupted(_kept[0])
-        sentence = extras.unsupported()
+        sentence = extras.missing(error) or extras.unsupported()
         if sentence is None:
             raise
         if not isinstance(error, ImportError):

@@ -41,10 +41,10 @@ def how_to_install(extra: str) -> str:
     return f"run make/setup {extra}" if places.IS_REPOSITORY else f'run pip install "inbetween[{extra}]"'
 
 
-def missing(error: ModuleNotFoundError) -> str | None:
-    """A sentence about the package that could not be imported; None if no extra installs it."""
-    package = (error.name or "").partition(".")[0]
-    return _sentence(package) if package in EXTRAS else None
+def missing(error: Exception) -> str | None:
+    """A sentence about the package that is not installed; None if the error is another one, or no extra installs it."""
+    package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    return _sentence(package) if package in EXTRAS and importlib.util.find_spec(package) is None else None
 
 
 def require(*packages: str) -> None:

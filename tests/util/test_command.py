@@ -215,7 +215,11 @@ def test_errors_that_the_user_cannot_fix_show_where_they_arose(raised):
 
 @pytest.mark.parametrize(
     ("raised", "returncode", "first"),
-    [("ImportError('cannot import name')", 2, "av 16.0.1"), ("AttributeError('no attribute')", 1, "Traceback")],
+    [
+        ("ImportError('cannot import name')", 2, "av 16.0.1"),
+        ("ModuleNotFoundError('No module', name='av.added')", 2, "av 16.0.1"),
+        ("AttributeError('no attribute')", 1, "Traceback"),
+    ],
 )
 def test_packages_of_unsupported_versions_are_named_where_a_command_fails(tmp_path, raised, returncode, first):
     (tmp_path / "av-16.0.1.dist-info").mkdir()
