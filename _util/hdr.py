@@ -93,6 +93,8 @@ def _mastering(values: np.ndarray) -> Mastering:
 
 
 def _parameters(light: Light, display: str, level: str, in_units: bool = True) -> list[str]:
+    """Parameters of an encoder, by its names: numbers in units of H.26x, or else decimal."""
+
     def written(value: Fraction, unit: int, decimals: int) -> str:
         return str(round(value * unit)) if in_units else f"{float(value):.{decimals}f}"
 

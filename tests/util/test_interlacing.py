@@ -14,19 +14,9 @@ from _train.frame_interpolation.video.interpolate import Options, interpolate_vi
 from _util import interlacing
 from _util.interlacing import Filters, Finding, Kind
 from _util.video import Reader, Treatment
+from tests.train.video.first import First
 
 H, W = 96, 128
-
-
-class First:
-    """Draws the first of two frames again."""
-
-    def prepare(self, frame0, frame1):
-        return frame0
-
-    def draw(self, pair, times):
-        for _ in times:
-            yield lambda: pair
 
 
 def moment(i: float) -> np.ndarray:

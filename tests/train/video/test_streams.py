@@ -14,19 +14,9 @@ from _train.frame_interpolation.video.excerpt import Excerpt
 from _train.frame_interpolation.video.interpolate import Options, Summary, interpolate_video
 from _util import packets, video
 from _util.video import Reader
+from tests.train.video.first import First
 
 H, W, RATE = 64, 96, 24
-
-
-class First:
-    """Draws the first of two frames again."""
-
-    def prepare(self, frame0, frame1):
-        return frame0
-
-    def draw(self, pair, times):
-        for _ in times:
-            yield lambda: pair
 
 
 def run(source: Path, out: Path, **options) -> Summary:
