@@ -864,9 +864,12 @@ def test_interrupted_and_resumed(tmp_path):  # tests.kills does that with SIGKIL
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_length(tmp_path):
-    """The peak of a process that interpolates 60 frames, and of one that interpolates 400, of 230 kB each."""
+    """The peak of a process that interpolates 200 frames, and of one that interpolates 800, of 230 kB each.
+
+    By 200 frames every queue has been full; to keep the further ones would take 138 MB.
+    """
     peaks = []
-    for count in (60, 400):
+    for count in (200, 800):
         source = write(tmp_path / f"{count}.mp4", [cv2.resize(pan(6 * (i // 3)), (320, 240)) for i in range(count)])
         program = (
             "from pathlib import Path\n"
