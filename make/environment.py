@@ -171,7 +171,10 @@ def _pip(*arguments: str) -> None:
     command = [PYTHON, "-m", "pip", *arguments, "--quiet", "--disable-pip-version-check"]
     code = subprocess.run(command, cwd=ROOT, check=False).returncode
     if code:
-        raise SetupError(f"pip {arguments[0]} failed, as said above; fix that, and run make/setup again.", code)
+        remedy = "fix that"
+        if not _succeeds(PYTHON, "-c", "import sys; sys.exit(sys.version_info >= (3, 15))"):
+            remedy = f"required packages may have no wheels for this Python yet: delete {FOLDER}, install Python 3.14"
+        raise SetupError(f"pip {arguments[0]} failed, as said above; {remedy}, and run make/setup again.", code)
 
 
 def _is_recent(python: str | Path) -> bool:

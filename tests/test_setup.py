@@ -6,6 +6,7 @@ import http.server
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -187,6 +188,57 @@ def test_setup_remembers_its_pytorch_and_replaces_it(pip, environment):
     assert finished.returncode == 2
     assert finished.stderr == "make/setup: INBETWEEN_TORCH is 'gpu'; it is cpu or cuda.\n"
     assert not asked
+
+
+@pytest.fixture
+def pythons(tmp_path):
+    """Returns a function that runs make/setup where these Pythons are installed, and says which one was used.
+
+    Nothing can be installed there.
+    """
+
+    def pythons(**versions):
+        folder = tmp_path / "pythons"
+        folder.mkdir()
+        for name in ("bash", "dirname", "realpath"):
+            (folder / name).symlink_to(shutil.which(name))
+        for name, version in versions.items():
+            python = folder / name.replace("_", ".")
+            python.write_text(
+                f'#!/bin/sh\ncase "$*" in *"-m make"*) echo {version} >>{tmp_path}/used;; esac\n'
+                f'case "$*" in *"<"*"(3, 15)"*) exit {int(version < 15)};; esac\n'
+                f'exec {sys.executable} "$@"\n'
+            )
+            python.chmod(0o755)
+        created = tmp_path / "created"
+        (created / "bin").mkdir(parents=True)
+        (created / "bin" / "python").write_text(
+            f'#!/bin/sh\ncase "$*" in *"-m pip --version"*) exit 0;; *"-m pip"*) exit 1;; esac\n'
+            f'case "$*" in *">="*"(3, 15)"*) exit {int(max(versions.values()) >= 15)};; esac\n'
+            f'exec {sys.executable} "$@"\n'
+        )
+        (created / "bin" / "python").chmod(0o755)
+        variables = {**os.environ, "INBETWEEN_VENV": str(created), "INBETWEEN_CPU_INDEX": "http://127.0.0.1:9"}
+        variables.pop("PYTHON", None)
+        finished = subprocess.run(
+            [ROOT / "make" / "setup"], env={**variables, "PATH": str(folder)}, capture_output=True, text=True
+        )
+        return (tmp_path / "used").read_text().split(), finished
+
+    return pythons
+
+
+def test_setup_prefers_a_python_that_all_packages_support(pythons):
+    used, _ = pythons(python3=15, python3_14=14, python3_13=13)
+    assert used == ["14"]
+
+
+def test_setup_by_a_later_python_says_what_may_be_wrong(pythons):
+    used, finished = pythons(python3=15)
+    assert used == ["15"]
+    assert finished.returncode == 1
+    assert "may have no wheels for this Python yet: delete " in finished.stderr
+    assert finished.stderr.endswith("install Python 3.14, and run make/setup again.\n")
 
 
 def test_python_runs_from_the_root(environment):
