@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 import sys
 import tempfile
 import unicodedata
@@ -401,8 +402,9 @@ def check_writable(path: Path) -> None:
     """
     with writing(path), making_folder(path.parent):
         tempfile.TemporaryFile(dir=path.parent).close()
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISDIR(path.stat().st_mode):  # is_dir would not raise for a name that is too long
+                raise IsADirectoryError(errno.EISDIR, "it is a folder")
 
 
 def publish(temporary: Path, path: Path) -> None:

@@ -144,7 +144,13 @@ def test_a_fork_draws_the_same_frames(create, backend):
     interpolate, pair = create(backend), frames(64, 96, 3)
     (expected,) = interpolate(*pair)
     # Its workers run PyTorch on one thread, which a fork can do.
-    (found,) = DataLoader([pair], num_workers=1, collate_fn=lambda batch: interpolate(*batch[0])[0], timeout=30)
+    (found,) = DataLoader(
+        [pair],
+        num_workers=1,
+        collate_fn=lambda batch: interpolate(*batch[0])[0],
+        timeout=30,
+        multiprocessing_context="fork",
+    )
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
