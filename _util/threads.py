@@ -18,10 +18,13 @@ import itertools
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 _forked = False
 _works = False
@@ -98,3 +101,24 @@ def run(kernel: Callable[..., None], tasks: int, *arguments: object) -> None:
         wait(others)
     if errors:
         raise errors[0]
+
+
+def each(function: Callable[..., T], *arguments: Iterable) -> list[T]:
+    """`list(map(function, *arguments))` of a few calls that take milliseconds, such as one for either frame of a pair.
+
+    They run at the same time if PyTorch uses several threads, and then each in a thread that ends with it: GNU OpenMP's
+    threads of one that stays would count as competitors of others, which then no longer spin. Calls may `run` kernels.
+    """
+    calls = list(zip(*arguments, strict=True))
+    if torch.get_num_threads() == 1 or len(calls) == 1:
+        return [function(*call) for call in calls]
+    in_inference = torch.is_inference_mode_enabled()  # of this thread alone
+
+    def work(call: tuple) -> T:
+        with torch.inference_mode(in_inference):
+            return function(*call)
+
+    with ThreadPoolExecutor(len(calls) - 1) as pool:
+        others = [pool.submit(work, call) for call in calls[1:]]
+        first = function(*calls[0])
+    return [first, *(other.result() for other in others)]

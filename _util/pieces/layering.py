@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array, triu
 from scipy.sparse.csgraph import connected_components
 
-from _util import paths
+from _util import paths, threads
 from _util.compiled import njit
 from _util.pieces.affine import applied, inverted, landing
 from _util.pieces.joints import Chains
@@ -27,10 +27,9 @@ _STEP = 4  # pixels in either direction for each one that is looked at between t
 def find_layers(owners: tuple, bends: tuple, chains: Chains, scale: float) -> np.ndarray:
     """Layers (k,) float32, larger for pieces in front."""
     matrices, count = chains.matrices, len(chains.matrices)
-    covers = np.zeros(0, np.int64)
-    for i, motions in enumerate((matrices, inverted(matrices))):
-        covers = np.concatenate([covers, _covers(owners[i], owners[1 - i], bends[i], motions, i, count)])
-    keys, times = np.unique(covers, return_counts=True)
+    motions = matrices, inverted(matrices)
+    covers = threads.each(_covers, owners, owners[::-1], bends, motions, range(2), (count, count))
+    keys, times = np.unique(np.concatenate(covers), return_counts=True)
     matrix = coo_array((_SAMPLED * times.astype(float), (keys // count, keys % count)), (count, count)).tocsr()
     surplus = (matrix - matrix.T).tocoo()
     above = surplus.data > max(2.0, _COVERED * scale**2)

@@ -123,7 +123,7 @@ def complete(pieces: FittedPieces) -> Pieces:
     """Bend fitted pieces, join them, order them in depth, and find the pixels of each."""
     frames, fitted, matching = pieces
     pictures, both, colours, stays, _, is_line_art = frames
-    pairs, are_anchored, fits, rests, touching = fitted
+    pairs, are_anchored, fits, rests, gaps, touching = fitted
     scale = scale_of(pictures[0].shape)
     size = (*pictures[0].shape[:2], 2)
     bends = np.zeros(size, np.float32), np.zeros(size, np.float32)
@@ -142,7 +142,7 @@ def complete(pieces: FittedPieces) -> Pieces:
     rim = max(2, round(_RIM * scale))
     owners = with_lines(pictures, both, colours, owners, bends, matrices, rim)
     torn, parted = find_torn(pairs[accepted], matrices[1:], both, frames.borders, stays)
-    parted |= gaps_of(pairs, _matrices(fits), both, touching.pairs)[accepted] > APART
+    parted |= gaps[accepted] > APART
     torn, parted = (np.append(False, of) for of in (torn, parted))
     mixed = find_mixed(pictures, owners, scale)
     leave_out_unexplained(pictures, owners, mixed, rim)
@@ -164,12 +164,12 @@ class _Frames(NamedTuple):
     @classmethod
     def of(cls, pictures: tuple[np.ndarray, np.ndarray], matching: Matching) -> "_Frames":
         both = matching.segments0, matching.segments1
-        colours = [core_colours(*of) for of in zip(pictures, both, strict=True)]
+        colours = threads.each(core_colours, pictures, both)
         stays = find_ground(pictures, both)
         is_line_art = any(shows_lines_alone(*of) for of in zip(pictures, both, colours, stays, strict=True))
         if not is_line_art:
             stays = find_divided_ground(pictures, both, colours, stays)
-        return cls(pictures, both, colours, stays, [contacts(segments) for segments in both], is_line_art)
+        return cls(pictures, both, colours, stays, threads.each(contacts, both), is_line_art)
 
 
 class _Fitted(NamedTuple):
@@ -179,6 +179,7 @@ class _Fitted(NamedTuple):
     are_anchored: np.ndarray  # (k,) bool, see `pairing.pair_nearest`
     fits: np.ndarray  # (k, 8), see `fitting.fit`
     rests: np.ndarray  # (k,) bool, those that are static whatever was fitted
+    gaps: np.ndarray  # (k,), see `parting.gaps_of`
     touching: "_Touching"
 
 
@@ -191,7 +192,7 @@ def _fit(frames: _Frames, matched: np.ndarray, scale: float) -> _Fitted:
     kept = are_plausible(pairs, *both, largest=1, are_near=are_anchored)
     kept &= ~(stays[0][pairs[:, 0]] & stays[1][pairs[:, 1]])
     pairs, are_anchored = pairs[kept], are_anchored[kept]
-    shapes, exchanged = [fitting.shapes_of(*of) for of in zip(pictures, both, strict=True)], False
+    shapes, exchanged = threads.each(fitting.shapes_of, pictures, both), False
     while True:
         touching = _Touching(pairs, both, borders)
         area = np.mean([of.areas[pairs[:, i]] for i, of in enumerate(both)], 0)
@@ -204,12 +205,12 @@ def _fit(frames: _Frames, matched: np.ndarray, scale: float) -> _Fitted:
             if (sides != pairs).any():
                 pairs = sides
                 continue
-        _turn_end_for_end(pairs, shapes, both, sizes, touching, scale, fits)
+        gaps = _turn_end_for_end(pairs, shapes, both, sizes, touching, scale, fits)
         more = follow(pairs, _matrices(fits), both, colours, free, borders)
         if not len(more):
             rests = find_resting(pictures, pairs, both, _matrices(fits))
-            fits[rests] = [*np.eye(2, 3).ravel(), 0, 0]
-            return _Fitted(pairs, are_anchored, fits, rests, touching)
+            fits[rests], gaps[rests] = [*np.eye(2, 3).ravel(), 0, 0], 0
+            return _Fitted(pairs, are_anchored, fits, rests, gaps, touching)
         pairs = np.concatenate([pairs, more])
         are_anchored = np.append(are_anchored, np.full(len(more), False))
 
@@ -222,17 +223,24 @@ def _turn_end_for_end(
     touching: "_Touching",
     scale: float,
     fits: np.ndarray,
-) -> None:
-    """Turn the fits (k, 8) of pieces by half, in place, that part from what they touch unless they are turned."""
-    parted = np.flatnonzero(gaps_of(pairs, _matrices(fits), both, touching.pairs) > APART)
+) -> np.ndarray:
+    """Turn the fits (k, 8) of pieces by half, in place, that part from what they touch unless they are turned.
+
+    Returns:
+        (k,): the gaps that are left, see `parting.gaps_of`.
+    """
+    gaps = gaps_of(pairs, _matrices(fits), both, touching.pairs)
+    parted = np.flatnonzero(gaps > APART)
     if len(parted):
         turned, some = fits.copy(), fits[parted]
         threads.run(
             fitting.fit_end_for_end, len(parted), pairs[parted], *shapes, *(of[parted] for of in sizes), scale, some
         )
         turned[parted] = some
-        closer = parted[gaps_of(pairs, _matrices(turned), both, touching.pairs)[parted] <= APART]
-        fits[closer] = turned[closer]
+        gaps_if_turned = gaps_of(pairs, _matrices(turned), both, touching.pairs)
+        closer = parted[gaps_if_turned[parted] <= APART]
+        fits[closer], gaps[closer] = turned[closer], gaps_if_turned[closer]
+    return gaps
 
 
 def _matrices(fits: np.ndarray) -> np.ndarray:

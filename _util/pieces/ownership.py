@@ -114,8 +114,8 @@ def with_lines(
     pictures: tuple, both: tuple, colours: list, owners: tuple, bends: tuple, matrices: np.ndarray, radius: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The owners, with each line pixel near a border reassigned to the nearby piece whose motion it follows."""
-    inverse, found = inverted(matrices), []
-    for i, motions in enumerate((matrices, inverse)):
+
+    def of_frame(i: int, motions: np.ndarray) -> np.ndarray:
         off = _off_colour(pictures[i], both[i], colours[i], owners[i])
         border = np.zeros(owners[i].shape, bool)
         border.flat[adjacent(owners[i])[1]] = True
@@ -125,8 +125,10 @@ def with_lines(
         threads.run(_give_lines, len(beside), view, beside & off, radius, changed, bends[i])
         specks = _find_specks(changed, (changed != owners[i]) & (changed > GROUND))
         changed[specks], bends[i][specks] = owners[i][specks], view.bends[specks]
-        found.append(changed)
-    return found[0], found[1]
+        return changed
+
+    owners0, owners1 = threads.each(of_frame, range(2), (matrices, inverted(matrices)))
+    return owners0, owners1
 
 
 def _find_specks(owners: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

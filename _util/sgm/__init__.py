@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from _util import checkpoints
+from _util import checkpoints, threads
 from _util.errors import InputError
 from _util.features import best, open_backbone
 from _util.flow import from_arrays
@@ -112,8 +112,9 @@ class SGM:
         if frame0.shape != frame1.shape:
             raise InputError(f"Frames of {_size(frame0)} and {_size(frame1)} cannot be matched; make both one size.")
         if segments is None:
-            described0 = self._described(frame0)
-            described1 = self._described(frame1)
+            is_on_cpu = frame0.device.type == self.device.type == "cpu"
+            of_frames = (threads.each if is_on_cpu else map)(self._described, (frame0, frame1))
+            described0, described1 = of_frames
             self._last = frame1.clone(), described1
         else:
             described0, described1 = map(self._describe, (frame0, frame1), segments)
