@@ -10,6 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from _util import threads
 from _util.compiled import njit
 from _util.pieces import fitting
 from _util.pieces.affine import angles, applied, inverted, moved
@@ -58,10 +59,8 @@ def split(
     """
     both = matching.segments0, matching.segments1
     hiding = [_may_hide(pairs[:, i], matrices, ground) for i, ground in enumerate(stays)]
-    parts = (
-        _unexplained(both, pairs, matrices, hiding[1], scale),
-        _unexplained((both[1], both[0]), pairs[:, ::-1], inverted(matrices), hiding[0], scale),
-    )
+    ways, back = (both, both[::-1]), inverted(matrices)
+    parts = threads.each(_unexplained, ways, (pairs, pairs[:, ::-1]), (matrices, back), hiding[::-1], (scale, scale))
     tries = [
         (one, other)
         for one in parts[0]
@@ -185,18 +184,22 @@ def _fits(
 ) -> np.ndarray:
     """(k, 8), see `fitting.fit`, of k pairs of masks (h, w) of both frames, fitted in the box that holds them."""
     fits = np.zeros((len(masks), 8))
-    for fit, pair in zip(fits, masks, strict=True):
-        x, y, width, height = cv2.boundingRect((pair[0] | pair[1]).view(np.uint8))
-        corner = np.maximum([x - _MARGIN, y - _MARGIN], 0)
-        box = np.s_[corner[1] : y + height + _MARGIN, corner[0] : x + width + _MARGIN]
-        (shapes0, one), (shapes1, other) = (
-            _shapes(picture, of, mask, box) for picture, of, mask in zip(pictures, both, pair, strict=True)
-        )
-        areas = np.array([np.mean([mask.sum() for mask in pair])])
-        numbers = np.array([[one, other]])
-        fitting.fit(numbers, shapes0, shapes1, areas, np.array([np.inf]), _NO_JOINTS, scale, fit[None], 0, 1)
-        motion = fit[:6].reshape(2, 3)
-        motion[:, 2] += corner - motion[:, :2] @ corner
+
+    def work(start: int, stop: int) -> None:
+        for fit, pair in zip(fits[start:stop], masks[start:stop], strict=True):
+            x, y, width, height = cv2.boundingRect((pair[0] | pair[1]).view(np.uint8))
+            corner = np.maximum([x - _MARGIN, y - _MARGIN], 0)
+            box = np.s_[corner[1] : y + height + _MARGIN, corner[0] : x + width + _MARGIN]
+            (shapes0, one), (shapes1, other) = (
+                _shapes(picture, of, mask, box) for picture, of, mask in zip(pictures, both, pair, strict=True)
+            )
+            areas = np.array([np.mean([mask.sum() for mask in pair])])
+            numbers = np.array([[one, other]])
+            fitting.fit(numbers, shapes0, shapes1, areas, np.array([np.inf]), _NO_JOINTS, scale, fit[None], 0, 1)
+            motion = fit[:6].reshape(2, 3)
+            motion[:, 2] += corner - motion[:, :2] @ corner
+
+    threads.run(work, len(masks))
     return fits
 
 
