@@ -109,13 +109,14 @@ def each(function: Callable[..., T], *arguments: Iterable) -> list[T]:
     They run at the same time if PyTorch uses several threads, and then each in a thread that ends with it: GNU OpenMP's
     threads of one that stays would count as competitors of others, which then no longer spin. Calls may `run` kernels.
     """
-    calls = list(zip(*arguments, strict=True))
-    if torch.get_num_threads() == 1 or len(calls) == 1:
+    calls, number = list(zip(*arguments, strict=True)), torch.get_num_threads()
+    if number == 1 or len(calls) == 1:
         return [function(*call) for call in calls]
-    in_inference = torch.is_inference_mode_enabled()  # of this thread alone
+    in_inference, with_gradient = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
     def work(call: tuple) -> T:
-        with torch.inference_mode(in_inference):
+        torch.set_num_threads(number)  # PyTorch keeps this, like the modes, per thread
+        with torch.inference_mode(in_inference), torch.set_grad_enabled(with_gradient):
             return function(*call)
 
     with ThreadPoolExecutor(len(calls) - 1) as pool:

@@ -72,9 +72,7 @@ class Chains(NamedTuple):
         """The roots, their children, and so on."""
         found = [np.flatnonzero(self.parents < 0)]
         while len(found[-1]):
-            are_last = np.zeros(len(self.parents) + 1, bool)  # the last entry is for no parent, -1
-            are_last[found[-1]] = True
-            found.append(np.flatnonzero(are_last[self.parents]))
+            found.append(np.flatnonzero(np.isin(self.parents, found[-1])))
         return found[:-1]
 
 

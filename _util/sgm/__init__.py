@@ -113,8 +113,7 @@ class SGM:
             raise InputError(f"Frames of {_size(frame0)} and {_size(frame1)} cannot be matched; make both one size.")
         if segments is None:
             is_on_cpu = frame0.device.type == self.device.type == "cpu"
-            of_frames = (threads.each if is_on_cpu else map)(self._described, (frame0, frame1))
-            described0, described1 = of_frames
+            described0, described1 = (threads.each if is_on_cpu else map)(self._described, (frame0, frame1))
             self._last = frame1.clone(), described1
         else:
             described0, described1 = map(self._describe, (frame0, frame1), segments)

@@ -70,6 +70,24 @@ def test_from_several_threads_at_once(with_threads):
         assert all(pool.map(repeatedly, range(4)))
 
 
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_few_calls_return_in_order_and_may_run_kernels(number, with_threads):
+    with_threads(number)
+
+    def call(tasks: int, seconds: float) -> tuple[int, int, bool]:
+        time.sleep(seconds)
+        counts = np.zeros(tasks, int)
+        threads.run(count, tasks, counts)
+        return int(counts.sum()), torch.get_num_threads(), torch.is_inference_mode_enabled()
+
+    for mode in (False, True):
+        with torch.inference_mode(mode):
+            assert threads.each(call, (20, 30, 40), (0.02, 0.01, 0)) == [(n, number, mode) for n in (20, 30, 40)]
+    for failing in ((1, 0), (0, 1)):
+        with pytest.raises(ZeroDivisionError):
+            threads.each(lambda x: 1 / (1 - x), failing)
+
+
 def in_a_fork(works: Callable[[], bool]) -> bool:
     """Whether `works` returns true in a forked process."""
     child = os.fork()
