@@ -80,8 +80,8 @@ def test_chroma_survives_conversion_to_rgb_and_back(decoded, pixel_format, place
 @pytest.mark.parametrize("size", [(H, W), (H - 1, W - 3), (2, 2), (1, 1), (200, 600)])
 @pytest.mark.parametrize("levels_range", [colour.LIMITED, colour.FULL])
 def test_conversion_there_and_back_is_the_same_whenever_it_is_repeated(pixel_format, size, levels_range):
-    if pixel_format == "p010le" and size[1] % 2:
-        pytest.skip("swscale spoils the last column, and encoders of this format take even sides alone")
+    if pixel_format in ("p010le", "yuyv422") and size[1] % 2:
+        pytest.skip("swscale spoils the last column, on ARM of both; encoders of these formats take even sides alone")
     noise = np.random.default_rng(1).normal(size=(*size, 3)).astype(np.float32)
     pixels = (128 + 40 * cv2.GaussianBlur(noise, None, 3).reshape(*size, 3)).clip(60, 190).astype(np.uint8)
     deep = colour.is_deep(av.VideoFormat(pixel_format))
