@@ -196,7 +196,7 @@ def method_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def require_source(source: Path) -> None:
     """Raise InputError if there is nothing there; PyTorch is not imported for that."""
-    if str(source) != "-" and not source.exists() and not sequences.is_pattern(source):
+    if str(source) != "-" and not files.exists(source) and not sequences.is_pattern(source):
         raise InputError(f"There is no video {source}.")
 
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from _util import threads
+from _util import files, threads
 from _util.counts import listed
 from _util.errors import InputError
 from _util.weights import FOLDER, NETWORKS, PUBLISHED, find, missing, place_for_more, searched
@@ -71,7 +71,7 @@ def read(path: Path) -> dict[str, Tensor]:
     Raises:
         InputError: the file is missing, is not a checkpoint, or holds more than weights.
     """
-    if not path.is_file():
+    if not (files.exists(path) and path.is_file()):
         raise InputError(f"There is no checkpoint {path}.")
     threads.expect_work()
     try:

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor, nn, tensor
 
-from _util import checkpoints
+from _util import checkpoints, files
 from _util.errors import InputError
 
 BACKBONES = ("vgg19", "vgg16", "alexnet")
@@ -226,7 +226,7 @@ def _named(path: Path, name: str) -> dict[str, Tensor]:
 
 
 def _recognised(path: Path) -> tuple[str, dict[str, Tensor]]:
-    if not path.exists():
+    if not files.exists(path):
         raise InputError(f"There is no backbone {path}; it is {', '.join(BACKBONES)} or a file.")
     weights = _convolutions(checkpoints.read(path))
     shapes = {name: tuple(value.shape) for name, value in weights.items()}

@@ -198,6 +198,21 @@ def hidden_beside(path: Path, suffix: str) -> Path:
     return path.with_name(fitting(f".{path.name}", suffix))
 
 
+def exists(path: Path) -> bool:
+    """Whether there is a file or a folder.
+
+    Raises:
+        PermissionError: that cannot be known; `Path.exists` returns False then from Python 3.14 on.
+    """
+    try:
+        path.stat()
+    except PermissionError:
+        raise
+    except (OSError, ValueError):  # as for names that are too long, or that cannot be
+        return False
+    return True
+
+
 def beginning(path: Path, size: int) -> bytes:
     """The first `size` bytes of a file.
 

@@ -14,7 +14,7 @@ checkpoints/
 from pathlib import Path
 from typing import NamedTuple
 
-from _util import command, places
+from _util import command, files, places
 from _util.errors import InputError
 
 FOLDER = places.ROOT / "checkpoints"  # stands for all of `places.weights`
@@ -61,9 +61,9 @@ def expected(name: str) -> str:
 
 def find(name: str, folder: Path = FOLDER) -> Path | None:
     """The file with the weights of one of `NETWORKS`, published before shipped; None if there is neither."""
-    files = (expected(name), *_OTHER_NAMES.get(name, ()), f"default/{name}.safetensors", f"{name}.safetensors")
-    paths = (place / file for place in searched(folder) for file in files)
-    return next((path for path in paths if path.exists()), None)
+    names = (expected(name), *_OTHER_NAMES.get(name, ()), f"default/{name}.safetensors", f"{name}.safetensors")
+    paths = (place / file for place in searched(folder) for file in names)
+    return next(filter(files.exists, paths), None)
 
 
 def searched(folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ import torch
 
 from _databacks.hdf5 import frames, half, index
 from _databacks.triplet import Annotation, Source, Triplet
-from _util import command
+from _util import command, files
 from _util.errors import InputError
 from _util.flow import Flows
 
@@ -23,7 +23,7 @@ class HDF5(Source):
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        if not self.path.is_file():
+        if not (files.exists(self.path) and self.path.is_file()):
             raise InputError(f"There is no file {path}; {command.line('_scripts.dataset_to_hdf5')} packs one.")
         self._items = index.read(self.path)
         self.names = [item.name for item in self._items]

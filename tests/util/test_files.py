@@ -229,3 +229,22 @@ def test_folders_are_published_on_windows(tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
     files.publish(tmp_path / "temporary", tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["0.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="this system has no other users")
+def test_what_may_not_be_looked_at_is_not_missing(tmp_path):
+    there, closed = tmp_path / "there", tmp_path / "closed"
+    there.touch()
+    closed.mkdir()
+    assert [files.exists(path) for path in (there, closed, tmp_path / "x", there / "x")] == [True, True, False, False]
+    assert not files.exists(tmp_path / ("x" * 300))
+    closed.chmod(0)
+    user = os.geteuid()
+    try:
+        if user == 0:  # who may look everywhere
+            os.seteuid(65534)
+        with pytest.raises(PermissionError):
+            files.exists(closed / "x")
+    finally:
+        os.seteuid(user)
+        closed.chmod(0o700)
